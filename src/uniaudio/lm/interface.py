@@ -1,0 +1,64 @@
+"""What every language model is given and gives, whatever its code order.
+
+B batch, T frames, K slots, D width of a caption vector
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from uniaudio.lm.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class Legal:
+    """The ids that each slot may emit: ranges [start, stop) per slot, and the end mark, legal in slot 0 alone."""
+
+    ranges: tuple[tuple[int, int], ...]
+    end: int
+
+
+class Batch(Protocol):
+    """Right-padded sequences (`sequence.batch.Batch`, seen from below): frames [B, T, K], positions and roles [B, T],
+    lengths [B], target [B, T] bool, vectors [B, T, D] with vector_mask [B, T], or None for both."""
+
+    frames: Tensor
+    positions: Tensor
+    roles: Tensor
+    lengths: Tensor
+    target: Tensor
+    vectors: Tensor | None
+    vector_mask: Tensor | None
+
+
+@dataclass
+class GenerationRequest:
+    """How to continue the prompts of a batch: bounds [B] on the number of frames, one random stream per row.
+
+    `on_frame` is called with the number of frames made so far (a progress bar).
+    """
+
+    legal: Legal
+    min_frames: Tensor
+    max_frames: Tensor
+    target_role: int
+    sampling: Sampling
+    generators: list[torch.Generator]
+    on_frame: Callable[[int], None] | None = None
+
+
+class LanguageModel(Protocol):
+    """A network over frames of K slots."""
+
+    config: Any
+
+    def losses(self, batch: Batch, legal: Legal, label_smoothing: float = 0.0) -> list[Tensor]:
+        """Return the mean cross-entropy of each slot over the target frames."""
+        ...
+
+    def generate(self, batch: Batch, request: GenerationRequest) -> list[Tensor]:
+        """Return each row's target frames [T_b, K], without the end mark."""
+        ...

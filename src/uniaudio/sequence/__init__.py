@@ -1,0 +1,1 @@
+"""Fields to frames: which ids there are, and in what order frames stand."""

@@ -1,0 +1,268 @@
+"""Semantic tokens: features of what is said, not of who says it -> the nearest of `num_ids` cluster centres.
+
+B batch, N samples, T frames, D width of a feature, M mel bands
+"""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from uniaudio import checkpoint
+from uniaudio.audio.io import Audio
+from uniaudio.audio.spectral import LogMel
+from uniaudio.errors import InputError
+from uniaudio.tokenizers.base import Item, count_frames
+from uniaudio.tokenizers.codec import codec_samples
+
+if TYPE_CHECKING:
+    from transformers import HubertModel
+
+
+class SemanticFeatures(Protocol):
+    """A network, or a formula, that gives a feature vector per frame of speech."""
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    @property
+    def frame_rate(self) -> float: ...
+
+    def features(self, samples: Tensor) -> Tensor:
+        """Samples [B, N] in [-1, 1] -> [B, T, D]; frame t is centred near (t + 1/2) / frame_rate seconds."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What `make_features` needs to build the same features again."""
+        ...
+
+
+class HubertFeatures:
+    """Hidden states of one layer of a HuBERT of transformers (`model`: a folder or a hub name).
+
+    UniAudio takes layer 9 of hubert-base, 50 frames per second. The network is loaded at the first use.
+    """
+
+    sample_rate = 16000
+
+    def __init__(self, model: str | Path, layer: int = 9, device: str | torch.device = "cpu") -> None:
+        self.model, self.layer = model, layer
+        self.device = torch.device(device)
+        self._network: HubertModel | None = None
+
+    @property
+    def frame_rate(self) -> float:
+        return self.sample_rate / math.prod(self._load().config.conv_stride)
+
+    def settings(self) -> dict[str, Any]:
+        return {"kind": "hubert", "model": str(self.model), "layer": self.layer}
+
+    def _load(self) -> "HubertModel":
+        if self._network is None:
+            from transformers import HubertModel
+
+            is_local = Path(self.model).is_dir()
+            try:
+                network = HubertModel.from_pretrained(self.model, local_files_only=is_local, dtype=torch.float32)
+            except (OSError, ValueError) as error:
+                reason = str(error).strip().split("\n")[0]
+                raise InputError(f"cannot load the HuBERT model {self.model}: {reason}") from error
+            if not 1 <= self.layer <= network.config.num_hidden_layers:
+                limit = network.config.num_hidden_layers
+                raise InputError(f"HuBERT {self.model} has no layer {self.layer}: choose one from 1 to {limit}")
+            network.eval().requires_grad_(False)
+            torch.nn.Module.to(network, self.device)
+            self._network = network
+        return self._network
+
+    @torch.no_grad()
+    def features(self, samples: Tensor) -> Tensor:
+        network = self._load()
+        kernels, strides = network.config.conv_kernel, network.config.conv_stride
+        shortest = 1  # samples that give one frame
+        for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
+            shortest = (shortest - 1) * stride + kernel
+        samples = torch.nn.functional.pad(samples, (0, max(0, shortest - samples.shape[-1]))).to(self.device)
+        if network.config.feat_extract_norm == "layer":  # the large models were trained on normalised samples
+            mean, std = samples.mean(-1, keepdim=True), samples.std(-1, keepdim=True)
+            samples = (samples - mean) / (std + 1e-7)
+        return network(samples, output_hidden_states=True).hidden_states[self.layer].cpu()
+
+
+class MelFeatures:
+    """Mel-cepstral coefficients and their slopes, less their mean over the recording: a stand-in.
+
+    They need no training. The mean removes part of the speaker and of the microphone, but far less than a
+    self-supervised network does: tokens made from these features say less of the words and more of the voice.
+    """
+
+    sample_rate = 16000
+    frame_rate = 50.0
+
+    def __init__(self, num_coefficients: int = 20, num_mels: int = 40) -> None:
+        self.num_coefficients, self.num_mels = num_coefficients, num_mels
+        self._mel = LogMel(self.sample_rate, n_fft=512, hop_length=320, num_mels=num_mels)
+        # Orthonormal DCT-II [coefficients, M].
+        band = (torch.arange(num_mels, dtype=torch.float64) + 0.5) / num_mels
+        basis = torch.cos(math.pi * torch.arange(num_coefficients, dtype=torch.float64)[:, None] * band)
+        basis *= math.sqrt(2 / num_mels)
+        basis[0] /= math.sqrt(2)
+        self._basis = basis.float()
+
+    def settings(self) -> dict[str, Any]:
+        return {"kind": "mel", "num_coefficients": self.num_coefficients, "num_mels": self.num_mels}
+
+    @torch.no_grad()
+    def features(self, samples: Tensor) -> Tensor:
+        cepstrum = torch.einsum("cm,bmt->btc", self._basis, self._mel(samples.cpu()))  # [B, T, C]
+        cepstrum = cepstrum - cepstrum.mean(1, keepdim=True)
+        return torch.cat([cepstrum, _slopes(cepstrum)], dim=-1)  # [B, T, 2 C]
+
+
+def _slopes(values: Tensor) -> Tensor:
+    """Return the slope of values [B, T, C] over five frames, by least squares; the edge frames are repeated."""
+    padded = torch.cat([values[:, :1], values[:, :1], values, values[:, -1:], values[:, -1:]], dim=1)
+    near, far = padded[:, 3:-1] - padded[:, 1:-3], padded[:, 4:] - padded[:, :-4]
+    return (near + 2 * far) / 10
+
+
+def make_features(settings: dict[str, Any]) -> SemanticFeatures:
+    """Build features from their `settings()`. Raises InputError for an unknown kind or setting."""
+    kinds: dict[str, Any] = {"hubert": HubertFeatures, "mel": MelFeatures}
+    arguments = dict(settings)
+    kind = arguments.pop("kind", None)
+    if kind not in kinds:
+        raise InputError(f"unknown semantic features {kind!r}: choose one of {', '.join(sorted(kinds))}")
+    try:
+        return kinds[kind](**arguments)
+    except TypeError as error:
+        raise InputError(
+            f"the settings of the {kind} features are wrong ({error}): fit the semantic model again"
+        ) from error
+
+
+class SemanticTokenizer:
+    """A recording -> ids [T, 1] of the nearest cluster centre, one per codec frame.
+
+    `centroids` [num_ids, D] lie in the space of (features - mean) / std, with `mean` and `std` [D].
+    """
+
+    name = "semantic"
+
+    def __init__(
+        self, features: SemanticFeatures, centroids: Tensor, mean: Tensor, std: Tensor, frame_rate: float = 25.0
+    ) -> None:
+        assert centroids.ndim == 2 and mean.shape == std.shape == centroids.shape[1:]
+        self.features = features
+        self.centroids, self.mean, self.std = centroids.float(), mean.float(), std.float()
+        self.frame_rate = frame_rate
+        self.num_ids = centroids.shape[0]
+
+    def encode(self, value: Audio) -> Item:
+        """Return ids [T, 1] of a recording at any sample rate; T covers the recording, as the codec's frames do."""
+        samples = codec_samples(value, self.features.sample_rate)  # [N]
+        vectors = self.features.features(samples[None])[0]  # [T', D] at the features' own frame rate
+        if vectors.shape[1] != self.centroids.shape[1]:
+            widths = f"{vectors.shape[1]} and {self.centroids.shape[1]}"
+            raise InputError(
+                f"the semantic features and the cluster centres differ in width ({widths}): fit them again"
+            )
+        num_frames = count_frames(samples.numel() / self.features.sample_rate, self.frame_rate)
+        # The codec frame's centre falls into one frame of the features; past their end, the last one is repeated.
+        centres = (torch.arange(num_frames, dtype=torch.float64) + 0.5) * (self.features.frame_rate / self.frame_rate)
+        vectors = vectors[centres.long().clamp(max=vectors.shape[0] - 1)]  # [T, D]
+        return Item(ids=nearest((vectors - self.mean) / self.std, self.centroids)[:, None])
+
+    @classmethod
+    def fit(
+        cls,
+        features: SemanticFeatures,
+        recordings: Iterable[Audio],
+        num_ids: int = 500,
+        seed: int = 0,
+        frame_rate: float = 25.0,
+    ) -> "SemanticTokenizer":
+        """Fit the standardiser and the clusters to recordings of speech; the same seed gives the same tokenizer."""
+        parts = [features.features(codec_samples(audio, features.sample_rate)[None])[0] for audio in recordings]
+        if not parts:
+            raise InputError("there are no recordings to fit semantic tokens to: give some speech")
+        vectors = torch.cat(parts)  # [frames of all recordings, D]
+        mean, std = vectors.mean(0), vectors.std(0, correction=0).clamp(min=1e-5)
+        return cls(features, fit_kmeans((vectors - mean) / std, num_ids, seed=seed), mean, std, frame_rate)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the clusters, the standardiser and the features' settings; a network's weights stay where they are."""
+        config = {"frame_rate": self.frame_rate, "features": self.features.settings()}
+        tensors = {"centroids": self.centroids, "mean": self.mean, "std": self.std}
+        checkpoint.save(Path(folder), tensors, config)
+
+    @classmethod
+    def load(cls, folder: str | Path | None) -> "SemanticTokenizer":
+        """Read what `save` wrote. Raises InputError where no model is configured or the folder is not one."""
+        if folder is None:
+            raise InputError("no semantic model is configured: fit one with SemanticTokenizer.fit and give its folder")
+        if not Path(folder).is_dir():
+            raise InputError(
+                f"there is no semantic model at {folder}: give the folder that SemanticTokenizer.save wrote"
+            )
+        stored = checkpoint.load(Path(folder))
+        shapes = {name: list(tensor.shape) for name, tensor in stored.tensors.items()}
+        width = shapes.get("mean")
+        is_whole = set(shapes) == {"centroids", "mean", "std"} and set(stored.config) == {"frame_rate", "features"}
+        if not is_whole or shapes["std"] != width or shapes["centroids"][1:] != width:
+            raise InputError(f"{folder} is not a semantic model: give the folder that SemanticTokenizer.save wrote")
+        features = make_features(stored.config["features"])
+        return cls(features, **stored.tensors, frame_rate=stored.config["frame_rate"])
+
+
+def nearest(vectors: Tensor, centroids: Tensor, chunk: int = 16384) -> Tensor:
+    """Return the index (int64 [T]) of the centroid [num_ids, D] nearest to each of vectors [T, D]."""
+    norms = centroids.square().sum(1)
+    # |v - c|^2 = |v|^2 - 2 v c + |c|^2, and |v|^2 does not choose.
+    return torch.cat([(norms - 2 * part @ centroids.T).argmin(1) for part in vectors.split(chunk)])
+
+
+def fit_kmeans(features: Tensor, num_ids: int, seed: int = 0, iterations: int = 50) -> Tensor:
+    """Return `num_ids` cluster centres [num_ids, D] of features [N, D], by k-means++ and Lloyd's iterations.
+
+    The same seed gives the same centres. Raises InputError when there are fewer features than clusters.
+    """
+    if len(features) < num_ids:
+        raise InputError(
+            f"{len(features)} frames are too few for {num_ids} clusters: give more speech or fewer clusters"
+        )
+    features = features.float()
+    generator = torch.Generator().manual_seed(seed)
+    centroids = _spread(features, num_ids, generator)
+    assignment = None
+    for _ in range(iterations):
+        new = nearest(features, centroids)
+        if assignment is not None and torch.equal(new, assignment):
+            break
+        assignment = new
+        counts = torch.bincount(assignment, minlength=num_ids)
+        sums = torch.zeros_like(centroids).index_add_(0, assignment, features)
+        centroids = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centroids)
+        empty = torch.nonzero(counts == 0)[:, 0]
+        if len(empty):  # an empty cluster moves to the features that are worst served
+            distance = (features - centroids[assignment]).square().sum(1)
+            centroids[empty] = features[distance.topk(len(empty)).indices]
+    return centroids
+
+
+def _spread(features: Tensor, num_ids: int, generator: torch.Generator) -> Tensor:
+    """Choose starting centres far from one another (k-means++, Arthur and Vassilvitskii 2007)."""
+    chosen = int(torch.randint(len(features), (1,), generator=generator))
+    centroids = [features[chosen]]
+    distance = (features - centroids[0]).square().sum(1)
+    for _ in range(num_ids - 1):
+        # Inverse of the cumulative distribution in float64: multinomial() takes at most 2^24 categories.
+        total = distance.double().cumsum(0)
+        point = torch.rand(1, generator=generator, dtype=torch.float64) * total[-1]
+        chosen = min(int(torch.searchsorted(total, point, right=True)), len(features) - 1)
+        centroids.append(features[chosen])
+        distance = torch.minimum(distance, (features - centroids[-1]).square().sum(1))
+    return torch.stack(centroids)

@@ -1,0 +1,58 @@
+"""Where training figures go: a progress line, `log.jsonl`, and TensorBoard when it is installed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+class TrainLog:
+    """Writes averaged figures every `every` steps; steps logged again after a resume are cut from the file first."""
+
+    def __init__(self, folder: Path, first_step: int, steps: int, every: int) -> None:
+        from tqdm import tqdm
+
+        self.every, self.sums, self.count = every, {}, 0
+        self.path = folder / "log.jsonl"
+        kept: list[str] = []
+        if self.path.exists():
+            lines = [line for line in self.path.read_text().splitlines() if line.endswith("}")]
+            kept = [line for line in lines if json.loads(line)["step"] <= first_step]
+        self.path.write_text("".join(line + "\n" for line in kept))
+        self.bar = tqdm(total=steps, initial=first_step, unit="step", dynamic_ncols=True, mininterval=2.0)
+        self.board = _summary_writer(folder / "tensorboard", first_step)
+
+    def add(self, step: int, figures: dict[str, float], seconds: float) -> None:
+        """Take the figures of one step; `frames` are summed into frames per second, the rest is averaged."""
+        for key, value in {**figures, "seconds": seconds}.items():
+            self.sums[key] = self.sums.get(key, 0.0) + value
+        self.count += 1
+        self.bar.update(1)
+        if step % self.every == 0:
+            self._write(step)
+
+    def _write(self, step: int) -> None:
+        frames, seconds = self.sums.pop("frames", 0.0), self.sums.pop("seconds")
+        row: dict[str, Any] = {key: round(value / self.count, 5) for key, value in self.sums.items()}
+        row = {"step": step, **row, "frames_per_second": round(frames / max(seconds, 1e-9), 1)}
+        row["seconds_per_step"] = round(seconds / self.count, 4)
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        self.bar.set_postfix({key: value for key, value in row.items() if key in ("loss", "frames_per_second")})
+        if self.board is not None:
+            for key, value in row.items():
+                self.board.add_scalar(key, value, step)
+        self.sums, self.count = {}, 0
+
+    def close(self) -> None:
+        """Finish the progress line and the files."""
+        self.bar.close()
+        if self.board is not None:
+            self.board.close()
+
+
+def _summary_writer(folder: Path, first_step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=first_step + 1)

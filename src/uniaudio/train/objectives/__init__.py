@@ -1,0 +1,1 @@
+"""What the loop minimises: an objective owns its networks, its batches and its loss."""

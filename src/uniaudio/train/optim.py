@@ -1,0 +1,95 @@
+"""Optimisers, parameter groups and the learning-rate schedule."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """How the weights move. `lr` is AdamW's; hidden matrices move by Muon with `matrix_lr` when `name` is "muon"."""
+
+    name: Literal["adamw", "muon"] = "adamw"
+    lr: float = 3e-4
+    matrix_lr: float = 0.02
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = 1.0
+    warmup_steps: int = 200
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    decay_share: float = 0.25
+    final_scale: float = 0.02
+
+
+def build_optimizers(module: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:
+    """Return the optimisers of a module's trainable parameters: AdamW, and Muon for hidden matrices if asked.
+
+    Embeddings, output heads, vectors and convolutions always go to AdamW (Muon is for matrices between layers).
+    """
+    apart = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+    apart |= {id(m.weight) for n, m in module.named_modules() if isinstance(m, nn.Linear) and n.endswith("head")}
+    matrices, decayed, plain = [], [], []
+    for parameter in module.parameters():
+        if not parameter.requires_grad:
+            continue
+        if config.name == "muon" and parameter.ndim == 2 and id(parameter) not in apart:
+            matrices.append(parameter)
+        elif parameter.ndim >= 2:
+            decayed.append(parameter)
+        else:
+            plain.append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, betas=config.betas, fused=True)
+    ]
+    if matrices:
+        muon = getattr(torch.optim, "Muon", None)
+        if muon is None:
+            raise ValueError("optim.name=muon needs torch >= 2.9; use optim.name=adamw")
+        optimizers.append(muon(matrices, lr=config.matrix_lr, weight_decay=config.weight_decay))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+    return optimizers
+
+
+def lr_scale(step: int, steps: int, config: OptimConfig) -> float:
+    """Return the factor on the learning rate at `step` of `steps`: linear warm-up, then cosine, or stable and decay."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    done = min(1.0, (step - config.warmup_steps) / max(1, steps - config.warmup_steps))
+    if config.schedule == "cosine":
+        return config.final_scale + (1 - config.final_scale) * 0.5 * (1 + math.cos(math.pi * done))
+    left = (1 - done) / config.decay_share
+    return max(config.final_scale, min(1.0, left))
+
+
+def pack_state(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """Return the state of the optimisers as flat tensors, by position: "0.3.exp_avg" is optimiser 0, parameter 3."""
+    packed: dict[str, Tensor] = {}
+    for index, optimizer in enumerate(optimizers):
+        for position, parameter in enumerate(_parameters(optimizer)):
+            for key, value in optimizer.state.get(parameter, {}).items():
+                if value is not None:
+                    packed[f"{index}.{position}.{key}"] = torch.as_tensor(value)
+    return packed
+
+
+def unpack_state(optimizers: list[torch.optim.Optimizer], packed: dict[str, Tensor]) -> None:
+    """Put a packed state back; the parameters must be the same, in the same order."""
+    for name, value in packed.items():
+        index, position, key = name.split(".", 2)
+        optimizer = optimizers[int(index)]
+        parameter = _parameters(optimizer)[int(position)]
+        placed = value.clone() if key == "step" else value.to(parameter.device, copy=True)
+        optimizer.state[parameter][key] = placed
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
