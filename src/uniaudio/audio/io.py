@@ -69,6 +69,10 @@ class Audio:
         # The filter rings around steps, so full-scale input may leave [-1, 1].
         return Audio(np.ascontiguousarray(resampled.clip(-1, 1), dtype=np.float32), sample_rate)
 
+    def write(self, path: str | Path) -> None:
+        """Write a `.wav`, `.flac` or `.ogg` file; see `write_audio`."""
+        write_audio(path, self)
+
 
 def read_audio(
     path: str | Path,

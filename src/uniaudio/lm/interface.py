@@ -23,7 +23,8 @@ class Legal:
 
 class Batch(Protocol):
     """Right-padded sequences (`sequence.batch.Batch`, seen from below): frames [B, T, K], positions and roles [B, T],
-    lengths [B], target [B, T] bool, vectors [B, T, D] with vector_mask [B, T], or None for both."""
+    lengths [B], target [B, T] bool, vectors [B, T, D] with vector_mask [B, T], or None for both; inputs [B, T, K] are
+    the frames as the network sees them in training, where they differ from those to be predicted."""
 
     frames: Tensor
     positions: Tensor
@@ -32,6 +33,7 @@ class Batch(Protocol):
     target: Tensor
     vectors: Tensor | None
     vector_mask: Tensor | None
+    inputs: Tensor | None
 
 
 @dataclass

@@ -15,7 +15,8 @@ from uniaudio.sequence.layout import Sequence
 @dataclass
 class Batch:
     """frames [B, T, K], positions [B, T], roles [B, T], lengths [B], target [B, T] bool (frames that carry loss),
-    vectors [B, T, D] or None with vector_mask [B, T]. Padding repeats id 0 and is seen by nobody."""
+    vectors [B, T, D] or None with vector_mask [B, T]; inputs [B, T, K] or None: the frames as training shows them, some
+    hidden. Padding repeats id 0 and is seen by nobody."""
 
     frames: Tensor
     positions: Tensor
@@ -24,6 +25,7 @@ class Batch:
     target: Tensor
     vectors: Tensor | None = None
     vector_mask: Tensor | None = None
+    inputs: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on another device."""

@@ -137,7 +137,8 @@ class _Builder:
             assert item.ids is not None
             section = self.vocabulary.section(_SHARED_SECTION.get(modality, modality))
             assert len(item) == 0 or int(item.ids.max()) < section.size, f"{modality} ids do not fit their section"
-            frames = (item.ids[:, :1] + section.start).expand(-1, slots)  # one id fills the frame
+            assert item.ids.shape[1] in (1, slots), f"{modality} needs 1 or {slots} ids a frame"
+            frames = (item.ids + section.start).expand(-1, slots)  # a single id fills the frame
         self._add(frames, modality, aligned_at)
 
     def _add(self, frames: Tensor, role: str, aligned_at: int | None) -> None:

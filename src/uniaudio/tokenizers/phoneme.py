@@ -319,16 +319,20 @@ class PhonemeTokenizer:
 
 
 class PhonemeDurationTokenizer:
-    """Phones with times -> the id of the phone that sounds at the centre of each frame, "sil" where none does."""
+    """Phones with times -> the ids of the phones that sound in each frame, "sil" where none does.
+
+    A frame is cut into `slots` equal parts and carries the phone at the centre of each: at 25 frames per second many
+    phones are shorter than a frame, and one id a frame would drop them.
+    """
 
     name = "phoneme_duration"
     num_ids = len(PHONEMES)
 
-    def __init__(self, frame_rate: float = 25.0) -> None:
-        self.frame_rate = frame_rate
+    def __init__(self, frame_rate: float = 25.0, slots: int = 1) -> None:
+        self.frame_rate, self.slots = frame_rate, slots
 
     def encode(self, value: str | Sequence[TimedPhone]) -> Item:
-        """Return ids [T, 1] of (phone, start seconds, end seconds) in order, or of a text at espeak's own times.
+        """Return ids [T, slots] of (phone, start seconds, end seconds) in order, or of a text at espeak's own times.
 
         T covers the end of the last phone. Raises InputError for an unknown phone, times that run backwards, or more
         than `MAX_SECONDS`.
@@ -345,18 +349,20 @@ class PhonemeDurationTokenizer:
             last = end
         if last > MAX_SECONDS:
             raise InputError(f"the phones end at {last:g} s, at most {MAX_SECONDS:g} s are allowed: split them")
-        ids = torch.full((count_frames(last, self.frame_rate), 1), PHONEME_IDS["sil"])  # [T, 1]
+        rate = self.frame_rate * self.slots
+        ids = torch.full((count_frames(last, self.frame_rate) * self.slots,), PHONEME_IDS["sil"])  # [T * slots]
         for phone, start, end in timed:
-            # Frame t has its centre at (t + 1/2) / frame_rate: the frames with start <= centre < end.
-            first, stop = (count_frames(seconds - 0.5 / self.frame_rate, self.frame_rate) for seconds in (start, end))
+            # Part t has its centre at (t + 1/2) / rate: the parts with start <= centre < end.
+            first, stop = (count_frames(seconds - 0.5 / rate, rate) for seconds in (start, end))
             ids[first:stop] = PHONEME_IDS[phone]
-        return Item(ids=ids)
+        return Item(ids=ids.view(-1, self.slots))
 
     def decode(self, ids: torch.Tensor) -> list[TimedPhone]:
-        """Return the runs of equal phones in ids [T, 1], as (phone, start seconds, end seconds)."""
+        """Return the runs of equal phones in ids [T, slots], as (phone, start seconds, end seconds)."""
         runs: list[TimedPhone] = []
-        for frame, index in enumerate(ids[:, 0].tolist()):
-            start, end = frame / self.frame_rate, (frame + 1) / self.frame_rate
+        rate = self.frame_rate * ids.shape[1]
+        for part, index in enumerate(ids.flatten().tolist()):
+            start, end = part / rate, (part + 1) / rate
             if runs and runs[-1][0] == PHONEMES[index]:
                 runs[-1] = (runs[-1][0], runs[-1][1], end)
             else:

@@ -1,0 +1,68 @@
+"""What the config of a model tells without its weights: which tasks it was trained on."""
+
+import json
+import os
+from argparse import Namespace
+from pathlib import Path
+
+from uniaudio import weights
+from uniaudio.cli.command import Command, Parser, did_you_mean, typed
+from uniaudio.errors import InputError
+from uniaudio.tasks import TASKS
+
+DEFAULT_MODEL = "uniaudio-mini"
+
+
+def add_model_option(parser: Parser) -> None:
+    """Add --model."""
+    about = f"a shipped model or the folder of a checkpoint ({DEFAULT_MODEL})"
+    parser.option("--model", metavar="NAME|DIR", default=DEFAULT_MODEL, help=about)
+
+
+def trained_tasks(model: str) -> list[str]:
+    """Return the tasks of a shipped model or of a checkpoint folder, from its config.json alone.
+
+    Raises InputError for an unknown model and for a folder without a config that names tasks.
+    """
+    shipped = weights.names()
+    if model not in shipped and not (model and os.path.isdir(model)):
+        known = ", ".join(shipped) or "none"
+        raise InputError(
+            f"unknown model {model!r}{did_you_mean(model, shipped)}: give a shipped model ({known}) or a folder"
+        )
+    path = (weights.FOLDER if model in shipped else Path()) / model / "config.json"
+    try:
+        tasks = json.loads(path.read_text(encoding="utf-8"))["tasks"]
+    except OSError as error:
+        raise InputError(f"{model!r} is not a model, its config.json cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise InputError(f"{str(path)!r} is damaged or not the config of a model: copy or train it again") from error
+    if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
+        raise InputError(f"{str(path)!r} does not list the tasks of a model: copy or train it again")
+    return tasks
+
+
+def check_trained(model: str, task: str) -> None:
+    """Raise InputError unless the model was trained on the task."""
+    tasks = trained_tasks(model)
+    if task not in tasks:
+        raise InputError(f"{model} was not trained on {task}; it knows: {', '.join(tasks) or 'none'}")
+
+
+def _list_tasks(options: Namespace) -> None:
+    trained = trained_tasks(options.model)
+    names = [typed(name) for name in TASKS]
+    fields = [" ".join(f"--{typed(field)}" for field in task.given) for task in TASKS.values()]
+    name_width, field_width = (max(map(len, column)) for column in (names, fields))
+    print(f"The tasks marked * are those that {options.model} was trained on.")
+    for name, field, task in zip(names, fields, TASKS.values(), strict=True):
+        star = "*" if task.name in trained else " "
+        print(f"{star} {name:{name_width}}  {field:{field_width}}  {task.about}")
+
+
+TASKS_COMMAND = Command(
+    name="tasks",
+    about="List the tasks, and which of them a model knows.",
+    add_options=add_model_option,
+    run=_list_tasks,
+)

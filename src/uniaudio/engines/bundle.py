@@ -1,0 +1,108 @@
+"""A whole engine in one checkpoint folder: codec, language model, durations, semantic tokens, vocabulary."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from uniaudio import checkpoint, config, weights
+from uniaudio.codec.model import Codec, CodecConfig
+from uniaudio.engines.items import ItemReader
+from uniaudio.engines.tokens import TokenEngine
+from uniaudio.errors import InputError
+from uniaudio.lm.duration import DurationConfig, DurationPredictor
+from uniaudio.lm.multiscale import MultiScaleConfig, MultiScaleLM
+from uniaudio.lm.sampling import Sampling
+from uniaudio.sequence.layout import Layout
+from uniaudio.sequence.vocabulary import Vocabulary
+from uniaudio.tokenizers.semantic import SemanticTokenizer, make_features
+
+FORMAT = "uniaudio-tokens-1"
+_EXACT = ("codec.quantizer.", "semantic.")  # kept in float32: rounding them would change the codes
+
+
+def load_engine(name_or_folder: str) -> TokenEngine:
+    """Return the engine of a shipped model or a folder, in float32, in evaluation mode.
+
+    Raises InputError for an unknown name, a folder of another format, and everything `checkpoint.load` refuses.
+    """
+    folder = find_model(name_or_folder)
+    loaded = checkpoint.load(folder)
+    data = loaded.config
+    if data.get("format") != FORMAT:
+        raise InputError(f"{folder} is not an engine (format {data.get('format')!r}, need {FORMAT!r})")
+    try:
+        vocabulary = Vocabulary.from_json((loaded.folder / "vocabulary.json").read_text(encoding="utf-8"))
+        codec = Codec(config.from_dict(CodecConfig, data["codec"]))
+        lm = MultiScaleLM(config.from_dict(MultiScaleConfig, data["lm"]))
+        durations = None if data["duration"] is None else DurationPredictor(
+            config.from_dict(DurationConfig, data["duration"])
+        )
+        sampling = config.from_dict(Sampling, data["sampling"])
+    except (KeyError, OSError) as error:
+        raise InputError(f"{folder} is incomplete ({error}); fetch the model again") from error
+    parts: dict[str, nn.Module] = {"codec": codec, "lm": lm}
+    if durations is not None:
+        parts["duration"] = durations
+    for prefix, module in parts.items():
+        tensors = {k: v.float() if v.is_floating_point() else v for k, v in loaded.tensors.items()}
+        checkpoint.load_into(module, tensors, f"{prefix}.")
+        module.eval().requires_grad_(False)
+    semantic = _semantic(data.get("semantic"), loaded.tensors, codec.config.frame_rate)
+    reader = ItemReader(codec, durations, semantic, data.get("caption"))
+    return TokenEngine(data["name"], tuple(data["tasks"]), codec, lm, Layout(vocabulary), reader, sampling)
+
+
+def save_engine(folder: Path, engine: TokenEngine, card: str, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write an engine with its model card; weights are rounded to `dtype`, codebooks and centroids are not."""
+    lm, reader = engine.lm, engine.reader
+    assert isinstance(lm, MultiScaleLM), "only the multi-scale model is shipped as an engine"
+    tensors = {f"codec.{k}": v for k, v in engine.codec.state_dict().items()}
+    tensors |= {f"lm.{k}": v for k, v in lm.state_dict().items()}
+    if reader.durations is not None:
+        tensors |= {f"duration.{k}": v for k, v in reader.durations.state_dict().items()}
+    semantic: dict[str, Any] | None = None
+    if reader.semantic is not None:
+        tokenizer = reader.semantic
+        semantic = tokenizer.features.settings()
+        tensors |= {f"semantic.{k}": getattr(tokenizer, k) for k in ("centroids", "mean", "std")}
+    rounded = {k: v.to(dtype) if _roundable(k, v) else v.contiguous() for k, v in tensors.items()}
+    data = {
+        "format": FORMAT,
+        "name": engine.name,
+        "tasks": list(engine.tasks),
+        "codec": asdict(engine.codec.config),
+        "lm": asdict(lm.config),
+        "duration": None if reader.durations is None else asdict(reader.durations.config),
+        "semantic": semantic,
+        "caption": reader.caption_model,
+        "sampling": asdict(engine.sampling),
+    }
+    extra = {"vocabulary.json": engine.layout.vocabulary.to_json(), "README.md": card}
+    checkpoint.save(folder, rounded, data, extra=extra)
+
+
+def find_model(name_or_folder: str) -> Path:
+    """Return the folder of a shipped model or of a path; raises InputError if it is neither."""
+    shipped = weights.FOLDER / name_or_folder
+    if name_or_folder in weights.names():
+        return shipped
+    if Path(name_or_folder).is_dir():
+        return Path(name_or_folder)
+    known = ", ".join(weights.names()) or "none"
+    raise InputError(f"unknown model {name_or_folder!r}; give the folder of a checkpoint or a shipped model ({known})")
+
+
+def _roundable(name: str, value: Tensor) -> bool:
+    return value.is_floating_point() and not name.startswith(_EXACT)
+
+
+def _semantic(
+    settings: dict[str, Any] | None, tensors: dict[str, Tensor], frame_rate: float
+) -> SemanticTokenizer | None:
+    if settings is None:
+        return None
+    parts = {name: tensors[f"semantic.{name}"] for name in ("centroids", "mean", "std")}
+    return SemanticTokenizer(make_features(settings), frame_rate=frame_rate, **parts)

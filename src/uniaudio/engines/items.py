@@ -1,0 +1,134 @@
+"""Request fields to items: which tokenizer reads which field, loaded when first needed.
+
+T frames, K codebooks, P phones
+"""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from uniaudio.audio.io import Audio, read_audio
+from uniaudio.codec.model import Codec
+from uniaudio.engines.edit import edited_source, edited_times
+from uniaudio.errors import InputError
+from uniaudio.lm.duration import DurationPredictor
+from uniaudio.sequence.layout import Items
+from uniaudio.tasks import Task
+from uniaudio.tokenizers.base import Item
+from uniaudio.tokenizers.caption import CaptionTokenizer
+from uniaudio.tokenizers.codec import CodecTokenizer
+from uniaudio.tokenizers.midi import MidiTokenizer, Note, parse_score, read_score, score_phonemes
+from uniaudio.tokenizers.phoneme import PHONEME_IDS, PhonemeDurationTokenizer, PhonemeTokenizer, TimedPhone, phonemes
+from uniaudio.tokenizers.semantic import SemanticTokenizer
+from uniaudio.tokenizers.voice import VoiceTokenizer
+
+MAX_SECONDS = 60.0  # of a recording that is given
+MIN_SECONDS = 0.1
+_SILENCE_SECONDS = 0.08  # before the first phone, as in the corpus
+
+
+class ItemReader:
+    """Reads the fields of a request into the items of a task."""
+
+    def __init__(
+        self, codec: Codec, durations: DurationPredictor | None, semantic: SemanticTokenizer | None, caption: str | None
+    ) -> None:
+        self.codec, self.durations, self.semantic, self.caption_model = codec, durations, semantic, caption
+        self.frame_rate = codec.config.frame_rate
+        self.timing = PhonemeDurationTokenizer(self.frame_rate, codec.config.num_codebooks)
+
+    def read(self, task: Task, request: Mapping[str, Any]) -> Items:
+        """Return the items of a request; raises InputError for a value that cannot be used."""
+        if task.name == "speech_edit":
+            return self._speech_edit(request)
+        items: dict[tuple[str, str], Item] = {}
+        for field, modality in task.items:
+            items[field, modality] = getattr(self, f"_{modality}")(request[field])
+        return items
+
+    def times(self, text: str) -> list[TimedPhone]:
+        """Return the phones of a text with predicted times; raises InputError if this model has no durations."""
+        if self.durations is None:
+            raise InputError("this model has no duration predictor, so it cannot lay a text out in time")
+        phones = phonemes(text)
+        ids = torch.tensor([PHONEME_IDS["sil"], *(PHONEME_IDS[phone] for phone in phones)])
+        timed: list[TimedPhone] = []
+        start = 0.0
+        for phone, length in zip(["sil", *phones], self.durations.seconds(ids).tolist(), strict=True):
+            length = _SILENCE_SECONDS if phone == "sil" else length
+            if length > 1e-4:
+                timed.append((phone, start, start + length))
+                start += length
+        return timed
+
+    def _audio(self, value: Any) -> Audio:
+        if isinstance(value, Audio):
+            if not MIN_SECONDS <= value.seconds <= MAX_SECONDS:
+                raise InputError(f"the recording lasts {value.seconds:.2f} s; give {MIN_SECONDS} to {MAX_SECONDS:g} s")
+            return value
+        return read_audio(Path(value), max_seconds=MAX_SECONDS, min_seconds=MIN_SECONDS)
+
+    def _codec(self, value: Any) -> Item:
+        return CodecTokenizer(self.codec).encode(self._audio(value))
+
+    def _voice(self, value: Any) -> Item:
+        return VoiceTokenizer(self.codec).encode(self._audio(value))
+
+    def _phoneme(self, value: Any) -> Item:
+        if self.durations is None:
+            return PhonemeTokenizer().encode(_text(value))
+        ids = self.timing.encode(self.times(_text(value))).ids
+        return Item(ids=ids, aligned=True)
+
+    def _phoneme_duration(self, value: Any) -> Item:
+        return self.timing.encode(score_phonemes(_score(value)))
+
+    def _midi(self, value: Any) -> Item:
+        return MidiTokenizer(self.frame_rate).encode(_score(value))
+
+    def _semantic(self, value: Any) -> Item:
+        if self.semantic is None:
+            raise InputError("this model has no semantic tokenizer; train one or choose a model that has one")
+        return self.semantic.encode(self._audio(value))
+
+    def _caption(self, value: Any) -> Item:
+        return self._captions.encode(_text(value))
+
+    @functools.cached_property
+    def _captions(self) -> CaptionTokenizer:
+        return CaptionTokenizer(self.caption_model)
+
+    def _speech_edit(self, request: Mapping[str, Any]) -> Items:
+        """Lay source, transcript and edited text on the time line of the result."""
+        source = self._codec(request["source"]).ids
+        assert source is not None
+        text, edited = _text(request["text"]), _text(request["edited_text"])
+        plan = edited_times(text, edited, self.times, len(source) / self.frame_rate)
+        timing = self.timing.encode(plan.timed)
+        return {
+            ("edited_text", "phoneme_duration"): timing,
+            ("source", "codec"): Item(ids=self._masked(source, plan.removed, plan.inserted_seconds, len(timing))),
+            ("text", "phoneme"): PhonemeTokenizer().encode(text),
+        }
+
+    def _masked(self, source: Tensor, removed: tuple[float, float], inserted: float, length: int) -> Tensor:
+        first, last = (round(seconds * self.frame_rate) for seconds in removed)
+        return edited_source(source, first, last, round(inserted * self.frame_rate), length)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"a text is needed, not {type(value).__name__}")
+    return value
+
+
+def _score(value: Any) -> list[Note]:
+    if isinstance(value, str | Path):
+        return read_score(Path(value))
+    if isinstance(value, list) and all(isinstance(note, Note) for note in value):
+        return value
+    return parse_score(value)

@@ -1,0 +1,171 @@
+"""The UniAudio engine: request -> items -> prompt -> frames of the language model -> codes -> audio.
+
+B batch, T frames, K codebooks
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uniaudio.audio.io import Audio
+from uniaudio.codec.model import Codec
+from uniaudio.engines.base import Progress, check_request
+from uniaudio.engines.items import ItemReader
+from uniaudio.errors import InputError
+from uniaudio.lm.interface import GenerationRequest, LanguageModel, Legal
+from uniaudio.lm.sampling import Sampling, make_generators
+from uniaudio.sequence.batch import collate
+from uniaudio.sequence.layout import ROLES, Items, Layout, is_aligned
+from uniaudio.tasks import Task
+from uniaudio.tokenizers.phoneme import clean_text
+
+MAX_PART_CHARACTERS = 90  # a text is spoken in parts of about the length that training saw
+_FRAMES_PER_PHONE = 2.2  # at 25 frames per second, where no durations are known
+_PAUSE_SECONDS = 0.12
+DEFAULT_SECONDS, MAX_SECONDS = 5.0, 60.0
+
+
+class TokenEngine:
+    """Generates audio with a codec and a language model over its codes."""
+
+    def __init__(
+        self, name: str, tasks: tuple[str, ...], codec: Codec, lm: LanguageModel, layout: Layout, reader: ItemReader,
+        sampling: Sampling,
+    ) -> None:
+        self.name, self.tasks, self.codec, self.lm = name, tasks, codec, lm
+        self.layout, self.reader, self.sampling = layout, reader, sampling
+
+    @property
+    def sample_rate(self) -> int:
+        return self.codec.config.sample_rate
+
+    def generate(
+        self,
+        task_name: str,
+        request: Mapping[str, Any],
+        *,
+        sampling: Sampling | None = None,
+        seconds: float | None = None,
+        on_frame: Progress | None = None,
+    ) -> Audio:
+        """Return the audio [1, N] for one request; a long text is spoken part by part, all parts in one batch."""
+        task = check_request(self, task_name, request)
+        sampling = sampling or self.sampling
+        parts = [dict(request)]
+        if task.length == "text":
+            parts = [{**request, "text": part} for part in split_text(request["text"])]
+        samplings = [replace(sampling, seed=sampling.seed + 7919 * index) for index in range(len(parts))]
+        pieces = self.generate_batch(task_name, parts, samplings, seconds=seconds, on_frame=on_frame)
+        if len(pieces) == 1:
+            return pieces[0]
+        pause = np.zeros((1, round(_PAUSE_SECONDS * self.sample_rate)), np.float32)
+        joined = [array for piece in pieces for array in (piece.samples, pause)][:-1]
+        return Audio(np.concatenate(joined, axis=1), self.sample_rate)
+
+    def generate_batch(
+        self,
+        task_name: str,
+        requests: Sequence[Mapping[str, Any]],
+        samplings: Sequence[Sampling],
+        *,
+        seconds: float | None = None,
+        on_frame: Progress | None = None,
+    ) -> list[Audio]:
+        """Return the audio of several requests of one task, generated together; each draws from its own seed.
+
+        All samplings must differ in their seeds only.
+        """
+        tasks = [check_request(self, task_name, request) for request in requests]
+        items = [self.reader.read(tasks[0], request) for request in requests]
+        frames = self.generate_frames(tasks[0], items, samplings, seconds, on_frame)
+        return [self.decode(codes) for codes in frames]
+
+    @torch.no_grad()
+    def generate_frames(
+        self,
+        task: Task,
+        items: Sequence[Items],
+        samplings: Sequence[Sampling],
+        seconds: float | None,
+        on_frame: Progress | None = None,
+    ) -> list[Tensor]:
+        """Return the codes [K, T] that the language model predicts for each set of items."""
+        bounds = [self.num_frames(task, item, samplings[0], seconds) for item in items]
+        longest = max(high for _, high in bounds)
+        batch = collate([self.layout.prompt(task, item) for item in items], vector_dim_of(items))
+        request = GenerationRequest(
+            legal=self.legal(task),
+            min_frames=torch.tensor([low for low, _ in bounds]),
+            max_frames=torch.tensor([high for _, high in bounds]),
+            target_role=ROLES.index("target"),
+            sampling=samplings[0],
+            generators=make_generators([sampling.seed for sampling in samplings]),
+            on_frame=None if on_frame is None else lambda done: on_frame(done, longest),
+        )
+        return [self.layout.codes(frames) for frames in self.lm.generate(batch, request)]
+
+    def legal(self, task: Task) -> Legal:
+        """Return the ids that the target of a task may have."""
+        return Legal(tuple(self.layout.allowed(task)), self.layout.vocabulary.mark("end"))
+
+    def num_frames(self, task: Task, items: Items, sampling: Sampling, seconds: float | None) -> tuple[int, int]:
+        """Return the least and the greatest number of target frames: exact where the target follows an item."""
+        rate = self.codec.config.frame_rate
+        followed = [
+            item for (field, modality), item in items.items() if field == task.length and is_aligned(modality, item)
+        ]
+        if followed:
+            expected = max(len(item) for item in followed)
+        elif task.length == "text":
+            item = next(item for (field, _), item in items.items() if field == "text")
+            if item.aligned:
+                return len(item), len(item)
+            expected = round(len(item) * _FRAMES_PER_PHONE * rate / 25)
+            return max(1, expected // 2), expected * 2
+        else:
+            expected = round((DEFAULT_SECONDS if seconds is None else _checked_seconds(seconds)) * rate)
+        return max(1, round(expected * sampling.min_ratio)), max(1, round(expected * sampling.max_ratio))
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Audio:
+        """Return the audio [1, N] of codes [K, T]."""
+        samples = self.codec.decode(codes[None])[0].clamp(-1, 1)
+        return Audio(samples.float().cpu().numpy(), self.sample_rate)
+
+
+def vector_dim_of(items: Sequence[Items]) -> int:
+    """Return the width of the caption vectors among some items, 0 if there are none."""
+    widths = {item.vectors.shape[1] for part in items for item in part.values() if item.vectors is not None}
+    return widths.pop() if widths else 0
+
+
+def split_text(text: str, limit: int = MAX_PART_CHARACTERS) -> list[str]:
+    """Cut a text into parts of at most about `limit` characters, at sentence ends, else commas, else spaces.
+
+    Raises InputError for a text that cannot be spoken.
+    """
+    words = clean_text(text).split()
+    parts: list[str] = []
+    current: list[str] = []
+    for index, word in enumerate(words):
+        current.append(word)
+        size = len(" ".join(current))
+        ends_sentence = word[-1] in ".!?" and size >= limit * 0.3
+        ends_clause = word[-1] in ",;:" and size >= limit * 0.6
+        following = len(words[index + 1]) + 1 if index + 1 < len(words) else 0
+        if ends_sentence or ends_clause or size + following > limit:
+            parts.append(" ".join(current))
+            current = []
+    if current:
+        parts.append(" ".join(current))
+    return parts
+
+
+def _checked_seconds(seconds: float) -> float:
+    if not 0 < seconds <= MAX_SECONDS:
+        raise InputError(f"seconds must be above 0 and at most {MAX_SECONDS:g}, not {seconds}")
+    return seconds

@@ -1,0 +1,1 @@
+"""Judging what the models make, with judges whose models come inside packages."""

@@ -1,0 +1,205 @@
+"""A language model with one Transformer that predicts codes in the order of a pattern: the baselines of multi-scale.
+
+UniAudio (2310.00704), ablation of flattening, parallel, delay and coarse-first prediction.
+
+B batch, T frames, K slots, S steps, L elements (prompt frames, then steps), D width, M predicted cells, V candidates
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from uniaudio.lm.frame_model import FrameModel, choose_first, score_legal, slot_loss
+from uniaudio.lm.interface import Batch, GenerationRequest, Legal
+from uniaudio.lm.patterns import PATTERNS, Pattern
+from uniaudio.lm.sampling import sample
+from uniaudio.nn.cache import KeyValueCache
+from uniaudio.nn.transformer import Transformer, TransformerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatternConfig:
+    """Sizes and the code order. `num_roles` and `vector_dim` 0 switch the role embedding and captions off."""
+
+    num_ids: int
+    num_slots: int
+    pattern: str = "delay"
+    num_roles: int = 0
+    vector_dim: int = 0
+    embedding: Literal["sum", "concat"] = "sum"
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+
+
+@dataclass
+class _Line:
+    """A batch in pattern order, right-padded: prompt frames as they are, then the steps of the target.
+
+    frames [B, L, K] with filled [B, L, K] bool, positions, roles and in_prompt (bool) [B, L], vectors as in a batch.
+    """
+
+    frames: Tensor
+    filled: Tensor
+    positions: Tensor
+    roles: Tensor
+    in_prompt: Tensor
+    vectors: Tensor | None
+    vector_mask: Tensor | None
+
+
+class PatternLM(FrameModel):
+    """Predicts step s + 1, all its cells at once, from the prompt and the steps up to s.
+
+    A state stands one position before the frame that it predicts, as in the multi-scale model. The slots' heads are
+    the parts of one table, so their legal ids must not overlap.
+    """
+
+    def __init__(self, config: PatternConfig) -> None:
+        width = config.transformer.width
+        super().__init__(config.num_ids, config.num_slots, width, config.num_roles, config.vector_dim, config.embedding)
+        if config.pattern not in PATTERNS:
+            raise ValueError(f"no pattern {config.pattern!r}; there are {', '.join(PATTERNS)}")
+        self.config = config
+        self.pattern = PATTERNS[config.pattern](config.num_slots)
+        self.transformer = Transformer(config.transformer)
+        self.heads = nn.Embedding(config.num_ids, width)
+        for table in (self.embedding, self.heads, self.role_embedding):
+            if table is not None:
+                nn.init.normal_(table.weight, std=0.02 if table is self.heads else 0.1)
+
+    def forward(self, embedded: Tensor, positions: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """Run the Transformer: embedded [B, L, D] -> states [B, L, D]; state s predicts step s + 1."""
+        return self.transformer(embedded, positions, cache)
+
+    def head(self, hidden: Tensor, slot: int, legal: Legal) -> Tensor:
+        """Return the logits [M, V] of one slot over its legal ids."""
+        return score_legal(hidden, self.heads.weight, slot, legal)
+
+    def losses(self, batch: Batch, legal: Legal, label_smoothing: float = 0.0) -> list[Tensor]:
+        """Return the mean cross-entropy of each slot over the target frames; the end mark counts in slot 0 only."""
+        line = self.arrange(batch, legal)
+        embedded = self.embed(line.frames, line.roles, line.vectors, line.vector_mask, line.filled)
+        states = self(embedded[:, :-1], line.positions[:, :-1])  # [B, L - 1, D]
+        predicted = (line.filled & ~line.in_prompt[..., None])[:, 1:]  # [B, L - 1, K]
+        losses: list[Tensor] = []
+        for slot in range(self.config.num_slots):
+            cells = predicted[..., slot]
+            logits = self.head(states[cells], slot, legal)  # [M, V]
+            losses.append(slot_loss(logits, line.frames[:, 1:, slot][cells], slot, legal, label_smoothing))
+        return losses
+
+    def arrange(self, batch: Batch, legal: Legal) -> _Line:
+        """Put the target frames of a batch, which must be the last of each row, in pattern order."""
+        num_frames = batch.target.sum(1)  # [B]
+        num_prompt = batch.lengths - num_frames
+        device, rows = batch.frames.device, torch.arange(len(num_prompt), device=batch.frames.device)[:, None]
+        index = num_prompt[:, None] + torch.arange(int(num_frames.max()), device=device)
+        frames = batch.frames[rows, index.clamp(max=batch.frames.shape[1] - 1)]  # [B, T, K], the target's
+        last = (num_frames - 1).clamp(min=0)
+        ended = frames[rows[:, 0], last, 0] == legal.end
+        steps, filled = self.pattern.to_steps(frames, num_frames, ended)
+        elements = torch.arange(int(num_prompt.max()) + steps.shape[1], device=device)  # [L]
+        step = elements - num_prompt[:, None]  # [B, L], below 0 in the prompt
+        in_prompt, own_step = step < 0, step.clamp(0, steps.shape[1] - 1)
+        same = elements.clamp(max=batch.frames.shape[1] - 1)
+        prompt_cell, before = in_prompt[..., None], batch.positions[rows, num_prompt[:, None] - 1]
+        return _Line(
+            frames=torch.where(prompt_cell, batch.frames[:, same], steps[rows, own_step]),
+            filled=prompt_cell | (filled[rows, own_step] & (step < steps.shape[1])[..., None]),
+            positions=torch.where(
+                in_prompt, batch.positions[:, same], before + self.pattern.moment(num_frames, step + 1)
+            ),
+            roles=torch.where(in_prompt, batch.roles[:, same], batch.roles[rows, batch.lengths[:, None] - 1]),
+            in_prompt=in_prompt,
+            vectors=None if batch.vectors is None else batch.vectors[:, same],
+            vector_mask=None if batch.vector_mask is None else batch.vector_mask[:, same] & in_prompt,
+        )
+
+    @torch.no_grad()
+    def generate(self, batch: Batch, request: GenerationRequest) -> list[Tensor]:
+        """Continue every prompt of a right-padded batch; return its target frames [T_b, K], without the end mark."""
+        device, rows = batch.frames.device, batch.frames.shape[0]
+        target = _Target(self.pattern, request, device)
+        cache = self.transformer.new_cache(rows, batch.frames.shape[1] + self.pattern.num_steps(target.longest + 1))
+        states = self(self.embed(batch.frames, batch.roles, batch.vectors, batch.vector_mask), batch.positions, cache)
+        cache.advance(batch.lengths)
+        last = torch.arange(rows, device=device), batch.lengths - 1
+        state, before = states[last], batch.positions[last]
+        roles = torch.full((rows, 1), request.target_role, device=device)
+        while not bool(target.done.all()):
+            ids, filled = self.sample_step(state, target)
+            target.step += 1
+            embedded = self.embed(ids[:, None], roles, present=filled[:, None])
+            position = before[:, None] + self.pattern.moment(target.num_frames, target.steps())
+            state = self(embedded, position, cache)[:, 0]
+            cache.advance(1)
+        counts = (target.num_frames - 1).tolist()
+        return [target.frames[row, :count] for row, count in enumerate(counts)]
+
+    def sample_step(self, state: Tensor, target: "_Target") -> tuple[Tensor, Tensor]:
+        """Sample one step from states [B, D] into the target; return its ids [B, K] and which there are, bool."""
+        ids = torch.zeros_like(target.frames[:, 0])
+        filled = torch.zeros_like(ids, dtype=torch.bool)
+        request = target.request
+        for slot in range(self.config.num_slots):
+            frame, there = target.cells(slot)
+            forced = there & (frame == target.max_frames)  # slot 0 alone gets here: no more frames, so the end mark
+            chosen = (there & ~forced & ~target.done).nonzero()[:, 0]  # [M] rows; others do not touch their generators
+            if len(chosen):
+                logits = self.head(state[chosen], slot, request.legal)
+                generators = [request.generators[row] for row in chosen.tolist()]
+                if slot == 0:
+                    may_end, made = target.before_end(chosen, int(frame[chosen[0]]))
+                    ids[chosen, 0] = choose_first(logits, request, generators, may_end, made)
+                else:
+                    ids[chosen, slot] = sample(logits, request.sampling, generators) + request.legal.ranges[slot][0]
+            ids[:, slot] = torch.where(forced, request.legal.end, ids[:, slot])
+            filled[:, slot] = there
+            target.write(ids[:, slot], slot, frame, there)
+        target.finish_step()
+        return ids, filled
+
+
+class _Target:
+    """The frames [B, T + 1, K] of a generation while they are being filled, the end mark's included.
+
+    `num_frames` [B] counts with the end mark's frame: the most there can be, until the row has ended.
+    """
+
+    def __init__(self, pattern: Pattern, request: GenerationRequest, device: torch.device) -> None:
+        self.pattern, self.request, self.step = pattern, request, 0
+        self.min_frames, self.max_frames = request.min_frames.to(device), request.max_frames.to(device).clamp(min=0)
+        self.longest = int(self.max_frames.max())
+        shape = (len(self.max_frames), self.longest + 1, pattern.num_slots)
+        self.frames = torch.zeros(shape, dtype=torch.long, device=device)
+        self.num_frames = self.max_frames + 1
+        self.done = self.max_frames == 0
+
+    def steps(self) -> Tensor:
+        """Return the number of the current step as [B, 1]."""
+        return torch.full_like(self.num_frames, self.step)[:, None]
+
+    def cells(self, slot: int) -> tuple[Tensor, Tensor]:
+        """Return the frame [B] that `slot` predicts now, and where there is one; the end mark is in slot 0 alone."""
+        frame, there = (x[:, 0, slot] for x in self.pattern.frame_at(self.num_frames, self.steps()))
+        return frame, there if slot == 0 else there & (frame < self.num_frames - 1)
+
+    def before_end(self, rows: Tensor, frame: int) -> tuple[Tensor, list[Tensor]]:
+        """Return for rows [M] whether they may end at `frame`, and their last frames [M, K] before it."""
+        recent = self.frames[rows, max(0, frame - self.request.sampling.repetition_frames) : frame]
+        return frame >= self.min_frames[rows], list(recent.unbind(1))
+
+    def write(self, ids: Tensor, slot: int, frame: Tensor, there: Tensor) -> None:
+        """Keep the ids [B] of one slot of frames [B]; an end mark says how many frames a row has."""
+        rows = there.nonzero()[:, 0]
+        self.frames[rows, frame[rows], slot] = ids[rows]
+        if slot == 0:
+            self.num_frames = torch.where(there & (ids == self.request.legal.end), frame + 1, self.num_frames)
+        if slot == self.pattern.num_slots - 1 and self.request.on_frame is not None and len(rows):
+            self.request.on_frame(int(frame[rows].max()) + 1)
+
+    def finish_step(self) -> None:
+        """Mark the rows that have every cell of their frames (they need not say the end mark)."""
+        last = self.pattern.step_of(self.num_frames, self.num_frames[:, None] - 2)  # [B, 1, K], the last frame's
+        self.done = self.done | (last.amax((1, 2)) <= self.step) | (self.num_frames == 1)

@@ -1,0 +1,62 @@
+"""Whole runs as functions: what `uniaudio train`, `tokenize` and `evaluate` do."""
+
+from pathlib import Path
+
+from uniaudio.errors import InputError
+
+RECIPES: dict[str, str] = {
+    "codec_mini": "the shipped codec, on made speech (corpus: a folder of recordings)",
+    "durations_mini": "the duration predictor (corpus: a token folder)",
+    "tts_mini": "the shipped language model, task tts (corpus: a token folder)",
+    "codec_debug": "a tiny codec that overfits one batch in seconds (no corpus)",
+    "tts_debug": "a tiny language model that overfits one batch in seconds (no corpus)",
+}
+
+
+def run(
+    name: str, overrides: list[str], *, corpus: Path | None = None, run: Path | None = None, minutes: float | None = None
+) -> None:
+    """Train a recipe in the folder `run` (default runs/NAME), resuming what is there; stop after `minutes`.
+
+    Raises InputError for an unknown recipe or override key, and for a recipe that needs a corpus and has none.
+    """
+    if name not in RECIPES:
+        raise InputError(f"unknown recipe {name!r}; the recipes are: {', '.join(RECIPES)}")
+    folder = Path("runs") / name if run is None else run
+    if name == "codec_mini":
+        from uniaudio.recipes.codec import train_codec
+
+        train_codec(overrides, _needed(corpus, name), folder, minutes)
+    elif name == "durations_mini":
+        from uniaudio.recipes.lm import train_durations
+
+        train_durations(overrides, _needed(corpus, name), folder, minutes)
+    elif name == "tts_mini":
+        from uniaudio.recipes.lm import train_tts
+
+        train_tts(overrides, _needed(corpus, name), folder, minutes)
+    else:
+        from uniaudio.recipes import debug
+
+        trainer = debug.train_codec_debug if name == "codec_debug" else debug.train_tts_debug
+        trainer(overrides, folder, minutes)
+
+
+def tokenize(corpus: Path, out: Path, model: str) -> None:
+    """Write the token folders `out`/train, dev and test of a corpus with the codec of a run folder or engine."""
+    from uniaudio.recipes.codec import tokenize_corpus
+
+    tokenize_corpus(corpus, out, model)
+
+
+def evaluate(tasks: list[str], model: str, data: Path | None, out: Path, limit: int | None, seed: int) -> None:
+    """Judge a model on held-out speech and write `results.json`; tasks: `codec`, `tts`."""
+    from uniaudio.evaluate.run import evaluate_tasks
+
+    evaluate_tasks(tasks, model, data, out, limit, seed)
+
+
+def _needed(corpus: Path | None, name: str) -> Path:
+    if corpus is None:
+        raise InputError(f"the recipe {name} needs --corpus DIR")
+    return corpus

@@ -1,0 +1,86 @@
+"""Train the shipped codec, continue its decoder alone, and turn a corpus into tokens with it."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from uniaudio import checkpoint, config
+from uniaudio.codec.model import Codec, CodecConfig
+from uniaudio.data.crops import Crops
+from uniaudio.data.manifests import read_manifest
+from uniaudio.data.tokens import tokenize
+from uniaudio.errors import InputError
+from uniaudio.train.loop import LoopConfig, train
+from uniaudio.train.objectives.codec import CodecObjective, CodecObjectiveConfig
+from uniaudio.train.optim import OptimConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecRecipe:
+    """The codec run. With `start` (a codec run's folder) the weights start there; with `decoder_only` the encoder and
+    the codebooks stay as they are, so that codes made before stay valid."""
+
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    objective: CodecObjectiveConfig = field(default_factory=CodecObjectiveConfig)
+    crop_frames: int = 32
+    start: str | None = None
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=2800,
+            ema_decay=0.998,
+            optim=OptimConfig(lr=1e-3, warmup_steps=100, schedule="wsd", decay_share=0.4),
+        )
+    )
+
+
+def train_codec(overrides: list[str], corpus: Path, folder: Path, minutes: float | None) -> None:
+    """Run `CodecRecipe` with overrides on a corpus of recordings."""
+    recipe = config.override(CodecRecipe(), overrides)
+    rows = read_manifest(corpus, "train")
+    torch.manual_seed(recipe.loop.seed)
+    codec = Codec(recipe.codec) if recipe.start is None else load_codec(recipe.start)[0]
+    shape = codec.config
+    crops = Crops(rows, recipe.crop_frames * shape.hop_length, shape.hop_length, shape.sample_rate)
+    loop = dataclasses.replace(recipe.loop, stop_after_minutes=minutes)
+    train(CodecObjective(codec, crops, recipe.objective), loop, folder)
+
+
+def tokenize_corpus(corpus: Path, out: Path, model: str) -> None:
+    """Write a token store for every split of a corpus that is not there yet."""
+    codec, digest = load_codec(model)
+    for split in ("train", "dev", "test"):
+        if not (out / split / "config.json").exists():
+            tokenize(read_manifest(corpus, split), codec).save(out / split, digest)
+
+
+def load_codec(model: str | Path) -> tuple[Codec, str]:
+    """Return the codec of a codec run (its averaged weights) or of an engine, and a digest of what makes its codes."""
+    folder = Path(model)
+    loaded = checkpoint.load(folder / "checkpoint") if (folder / "checkpoint").is_dir() else None
+    if loaded is None:
+        from uniaudio.engines import load
+
+        codec = load(str(model)).codec
+        return codec, code_digest(codec)
+    description: dict[str, Any] = loaded.config.get("objective", {})
+    if "codec" not in description:
+        raise InputError(f"{model} is not a codec run; give the run folder of a codec recipe or a model")
+    codec = Codec(config.from_dict(CodecConfig, description["codec"]))
+    names = {f"model.codec.{name}": name for name in codec.state_dict()}
+    tensors = {short: loaded.tensors[long] for long, short in names.items()}
+    tensors |= {k: loaded.tensors[f"ema.codec.{k}"] for k in names.values() if f"ema.codec.{k}" in loaded.tensors}
+    checkpoint.load_into(codec, tensors)
+    return codec.eval().requires_grad_(False), code_digest(codec)
+
+
+def code_digest(codec: Codec) -> str:
+    """Return a digest of the codebooks: stores and language models made with other codebooks do not fit."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for book in codec.quantizer.codebooks:
+        digest.update(book.get_buffer("vectors").float().numpy().tobytes())
+    return digest.hexdigest()[:16]
