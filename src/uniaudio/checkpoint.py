@@ -6,7 +6,6 @@ It knows tensors by name, not the networks that they belong to. Nothing is ever 
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -141,9 +140,10 @@ def _write_folder(folder: Path, files: Mapping[str, bytes], tensors: "dict[str, 
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    temporary = folder.with_name(f".{secrets.token_hex(8)}.tmp")
+    temporary = folder.with_name(f".{folder.name}.tmp")
     try:
         temporary.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)  # of a save that was killed
         temporary.mkdir()
         for name, content in files.items():
             (temporary / name).write_bytes(content)
@@ -162,9 +162,10 @@ def _write_folder(folder: Path, files: Mapping[str, bytes], tensors: "dict[str, 
 
 def _swap_in(temporary: Path, folder: Path) -> None:
     """Give `temporary` the name `folder`; an older checkpoint steps aside first, and comes back if that fails."""
-    old = temporary.with_suffix(".old")
+    old = _aside(folder)
     try:
         if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
             os.rename(folder, old)
         os.rename(temporary, folder)
     except BaseException:
@@ -172,6 +173,16 @@ def _swap_in(temporary: Path, folder: Path) -> None:
             os.rename(old, folder)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(folder: Path) -> None:
+    """Bring back the older checkpoint if a save was killed in the moment between its two renames."""
+    if not folder.exists() and _aside(folder).exists():
+        os.rename(_aside(folder), folder)
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
 
 
 # Reading

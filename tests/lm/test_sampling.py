@@ -61,12 +61,12 @@ def test_top_p_works_on_what_top_k_and_temperature_left() -> None:
 
 def test_frequencies_are_those_of_the_softmax() -> None:
     logits = torch.tensor([[0.5, 0.3, 0.2]]).log()
-    chosen = draws(logits, Sampling(temperature=1.0, top_k=0), 6000)[:, 0]
+    chosen = draws(logits, Sampling(temperature=1.0, top_k=0), 2500)[:, 0]
     share = torch.bincount(chosen, minlength=3) / len(chosen)
-    torch.testing.assert_close(share, torch.tensor([0.5, 0.3, 0.2]), atol=0.03, rtol=0)
-    hot = draws(logits, Sampling(temperature=2.0, top_k=0), 6000)[:, 0]
+    torch.testing.assert_close(share, torch.tensor([0.5, 0.3, 0.2]), atol=0.04, rtol=0)
+    hot = draws(logits, Sampling(temperature=2.0, top_k=0), 2500)[:, 0]
     expected = (logits[0] / 2).softmax(-1)
-    torch.testing.assert_close(torch.bincount(hot, minlength=3) / len(hot), expected, atol=0.03, rtol=0)
+    torch.testing.assert_close(torch.bincount(hot, minlength=3) / len(hot), expected, atol=0.04, rtol=0)
 
 
 def test_hot_sampling_reaches_every_legal_candidate_and_no_other() -> None:

@@ -98,12 +98,13 @@ def _reading(task: Task, field: str) -> tuple[str, Callable[[str], Any]]:
     return _READINGS.get(modality, ("VALUE", str))
 
 
-def _read_recording(path: str) -> Audio:
-    return read_audio(path, min_seconds=MIN_SECONDS, max_seconds=MAX_SECONDS)
+def _read_recording(path: str, min_seconds: float = MIN_SECONDS) -> Audio:
+    with _quiet_libraries():
+        return read_audio(path, min_seconds=min_seconds, max_seconds=MAX_SECONDS)
 
 
 def _read_voice(path: str) -> Audio:
-    return read_audio(path, min_seconds=MIN_VOICE_SECONDS, max_seconds=MAX_SECONDS)
+    return _read_recording(path, MIN_VOICE_SECONDS)
 
 
 def _read_text(text: str) -> str:
@@ -142,9 +143,25 @@ _READINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
 
 
 @contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Turn off stderr below Python, where libmpg123 writes notes of its own about a damaged MP3."""
+    if sys.stderr is None:
+        yield
+        return
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+@contextmanager
 def _progress(title: str, quiet: bool) -> Iterator[Progress | None]:
     """Give a callback that draws a bar on stderr, or None where nobody watches."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from tqdm import tqdm

@@ -19,18 +19,23 @@ def add_model_option(parser: Parser) -> None:
     parser.option("--model", metavar="NAME|DIR", default=DEFAULT_MODEL, help=about)
 
 
+def find_folder(model: str) -> Path:
+    """Return the folder of a shipped model, or of a path; raises InputError if there is none."""
+    shipped = weights.names()
+    if model in shipped:
+        return weights.FOLDER / model
+    if model and os.path.isdir(model):
+        return Path(model)
+    hint, known = did_you_mean(model, shipped), ", ".join(shipped) or "none"
+    raise InputError(f"unknown model {model!r}{hint}: give a shipped model ({known}) or the folder of one")
+
+
 def trained_tasks(model: str) -> list[str]:
     """Return the tasks of a shipped model or of a checkpoint folder, from its config.json alone.
 
     Raises InputError for an unknown model and for a folder without a config that names tasks.
     """
-    shipped = weights.names()
-    if model not in shipped and not (model and os.path.isdir(model)):
-        known = ", ".join(shipped) or "none"
-        raise InputError(
-            f"unknown model {model!r}{did_you_mean(model, shipped)}: give a shipped model ({known}) or a folder"
-        )
-    path = (weights.FOLDER if model in shipped else Path()) / model / "config.json"
+    path = find_folder(model) / "config.json"
     try:
         tasks = json.loads(path.read_text(encoding="utf-8"))["tasks"]
     except OSError as error:

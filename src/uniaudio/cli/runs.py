@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from uniaudio.cli.command import Command, Parser, check_folder, check_is_folder, did_you_mean, number, seed, typed
-from uniaudio.cli.models import TASKS_COMMAND, add_model_option, check_trained, trained_tasks
+from uniaudio.cli.models import TASKS_COMMAND, add_model_option, check_trained, find_folder, trained_tasks
 from uniaudio.errors import InputError
 from uniaudio.tasks import TASKS
 
@@ -58,12 +58,13 @@ def _tokenize_options(parser: Parser) -> None:
 
 
 def _tokenize(options: Namespace) -> None:
+    from uniaudio import recipes
+    from uniaudio.data.manifests import read_manifest
+
     check_is_folder(options.corpus, "a corpus")
     check_folder(options.out)
-    trained_tasks(options.model)
-
-    from uniaudio import recipes
-
+    find_folder(options.model)
+    read_manifest(options.corpus)  # a bad row is told before weights are loaded
     recipes.tokenize(options.corpus, options.out, options.model)
     print(options.out)
 
@@ -81,7 +82,9 @@ def _train_options(parser: Parser) -> None:
         "changes", nargs="*", default=[], metavar="KEY=VALUE", help="changes to its config, as in optim.lr=1e-4"
     )
     parser.option("--corpus", type=Path, metavar="DIR", help="the corpus to train on")
-    parser.option("--run", type=Path, metavar="DIR", help="the folder of the run; the same folder again resumes it")
+    parser.option(
+        "--run", type=Path, metavar="DIR", help="the folder of the run (runs/RECIPE); the same folder again resumes it"
+    )
     parser.option("--minutes", type=number(float, 0, above=True), metavar="N", help="stop after this time")
 
 
@@ -91,8 +94,7 @@ def _train(options: Namespace) -> None:
     _check_name(options.recipe, recipes.RECIPES, "recipe")
     if options.corpus is not None:
         check_is_folder(options.corpus, "a corpus")
-    if options.run is not None:
-        check_folder(options.run)
+    check_folder(options.run or Path("runs"))
     recipes.run(options.recipe, options.changes, corpus=options.corpus, run=options.run, minutes=options.minutes)
 
 
@@ -103,7 +105,7 @@ def _evaluate_options(parser: Parser) -> None:
     about = f"tasks to judge, or `{CODEC}` (all that the model knows)"
     parser.add_argument("tasks", nargs="*", default=[], metavar="TASK", help=about)
     parser.option("--out", required=True, type=Path, metavar="DIR", help="the folder for the report")
-    parser.option("--data", type=Path, metavar="DIR", help="the corpus whose test set is used (a small one is made)")
+    parser.option("--data", type=Path, metavar="DIR", help="the corpus whose test set is used")
     parser.option("--limit", type=number(int, 1), metavar="N", help="judge at most this many requests of a task")
     parser.option("--seed", type=seed, default=0, metavar="N", help="the same seed gives the same figures (0)")
     add_model_option(parser)
@@ -113,6 +115,7 @@ def _evaluate(options: Namespace) -> None:
     known = {typed(name): name for name in (*TASKS, CODEC)}
     for name in options.tasks:
         _check_name(name, known, "task")
+    find_folder(options.model)
     tasks = [known[name] for name in options.tasks]
     for task in tasks:
         if task != CODEC:

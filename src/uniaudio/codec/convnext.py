@@ -3,7 +3,6 @@
 B batch, N samples, T frames, C channels, D width of a code vector, F frequency bins
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +14,7 @@ from uniaudio.audio.spectral import LogMel
 
 @dataclass(frozen=True, kw_only=True)
 class ConvNextConfig:
-    """Sizes of the ConvNeXt codec. `hop_length` is that of the inner frames; `stride` inner frames make a code frame."""
+    """Sizes of the codec: `hop_length` is that of the inner frames, `stride` inner frames make a code frame."""
 
     sample_rate: int = 16000
     hop_length: int = 320
@@ -60,7 +59,7 @@ def _blocks(count: int, width: int, config: ConvNextConfig) -> nn.Sequential:
 
 
 class ConvNextEncoder(nn.Module):
-    """samples [B, 1, N] -> [B, D, T], T = ceil(N / (hop_length * stride))."""
+    """samples [B, 1, N] -> [B, D, T], T = N / (hop_length * stride), which must be a whole number."""
 
     def __init__(self, config: ConvNextConfig) -> None:
         super().__init__()
@@ -76,9 +75,7 @@ class ConvNextEncoder(nn.Module):
         self.project = nn.Linear(width, config.dim)
 
     def forward(self, samples: Tensor) -> Tensor:
-        code_hop = self.config.hop_length * self.config.stride
-        missing = -samples.shape[-1] % code_hop
-        mel = self.log_mel(functional.pad(samples[:, 0], (0, missing)))  # [B, M, T * stride]
+        mel = self.log_mel(samples[:, 0])  # [B, M, T * stride]
         x = self.norm_in(self.embed(mel * 0.3 + 1.0).transpose(1, 2))  # log-mel of speech to about [-1, 1]
         x = self.blocks(x)  # [B, T * stride, C]
         x = self.down(x.reshape(x.shape[0], -1, x.shape[2] * self.config.stride))  # [B, T, C]
@@ -87,7 +84,7 @@ class ConvNextEncoder(nn.Module):
 
 
 class ConvNextDecoder(nn.Module):
-    """[B, D, T] -> samples [B, 1, T * hop_length * stride] through predicted magnitude and phase and an inverse STFT."""
+    """[B, D, T] -> samples [B, 1, T * hop_length * stride] by an inverse STFT of predicted magnitude and phase."""
 
     window: Tensor
 
@@ -125,8 +122,3 @@ class ConvNextDecoder(nn.Module):
             margin = (n_fft - hop) // 2
             kept = slice(margin, margin + frames.shape[2] * hop)
             return samples[:, :, kept] / weight[:, :, kept].clamp(min=1e-3)
-
-
-def frame_counts(config: ConvNextConfig, num_samples: int) -> int:
-    """Return T, the number of code frames of `num_samples` samples."""
-    return math.ceil(num_samples / (config.hop_length * config.stride))

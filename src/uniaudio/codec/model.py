@@ -9,35 +9,49 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from uniaudio.codec.convnext import ConvNextConfig, ConvNextDecoder, ConvNextEncoder
 from uniaudio.codec.quantize import ResidualVectorQuantizer
+from uniaudio.codec.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodecConfig:
-    """What defines a codec; `shape` picks which of the two backbones is built."""
+    """What defines a codec; `shape` picks which of the two backbones is built, and so which sizes are read.
+
+    "convnext" computes at the frame rate and is fast; "seanet" is the published codec of UniAudio, on raw samples.
+    """
 
     shape: Literal["convnext", "seanet"] = "convnext"
     num_codebooks: int = 6
     codebook_size: int = 1024
     convnext: ConvNextConfig = field(default_factory=ConvNextConfig)
+    seanet: SEANetConfig = field(default_factory=SEANetConfig)
+
+    @property
+    def _backbone(self) -> ConvNextConfig | SEANetConfig:
+        return self.convnext if self.shape == "convnext" else self.seanet
 
     @property
     def sample_rate(self) -> int:
-        return self.convnext.sample_rate
+        """Samples per second (Hz)."""
+        return self._backbone.sample_rate
 
     @property
     def hop_length(self) -> int:
-        return self.convnext.hop_length * self.convnext.stride
+        """Samples per code frame."""
+        return self.convnext.hop_length * self.convnext.stride if self.shape == "convnext" else self.seanet.hop_length
 
     @property
     def frame_rate(self) -> float:
+        """Code frames per second (Hz)."""
         return self.sample_rate / self.hop_length
 
     @property
     def dim(self) -> int:
-        return self.convnext.dim
+        """Width of a code vector."""
+        return self._backbone.dim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +70,14 @@ class Codec(nn.Module):
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = ConvNextEncoder(config.convnext)
-        self.decoder = ConvNextDecoder(config.convnext)
+        self.encoder, self.decoder = _backbone(config)
         self.quantizer = ResidualVectorQuantizer(config.dim, config.num_codebooks, config.codebook_size)
 
     def forward(self, samples: Tensor, num_codebooks: int | None = None, quantize: bool = True) -> CodecOutput:
-        """Round-trip samples [B, 1, N], N a multiple of the hop; without `quantize` the latent passes unchanged."""
-        latent = self.encoder(samples)
+        """Round-trip samples [B, 1, N] with the first `num_codebooks`; without `quantize` the latent is not rounded."""
+        latent = self._latent(samples)
         if not quantize:
-            codes = torch.zeros(latent.shape[0], 0, latent.shape[2], dtype=torch.long)
+            codes = torch.zeros(latent.shape[0], 0, latent.shape[2], dtype=torch.long, device=latent.device)
             decoded = self.decoder(latent)
             return CodecOutput(samples=decoded, codes=codes, commitment_loss=latent.new_zeros(()), first=latent)
         output = self.quantizer(latent, num_codebooks)
@@ -77,15 +90,36 @@ class Codec(nn.Module):
 
     @torch.no_grad()
     def encode(self, samples: Tensor) -> Tensor:
-        """Return codes [B, K, ceil(N / hop)] int64 of samples [B, 1, N] in [-1, 1]."""
-        return self.quantizer.encode(self.encoder(samples))
+        """Return codes [B, K, ceil(N / hop)] int64 of samples [B, 1, N] in [-1, 1]; autocast does not change them."""
+        with torch.autocast(samples.device.type, enabled=False):
+            return self.quantizer.encode(self._latent(samples))
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
         """Return samples [B, 1, T * hop] of codes [B, K', T], K' <= K; raises ValueError for ids out of range."""
         return self.decoder(self.quantizer.decode(codes))
 
+    def cut(self, num_codebooks: int) -> "Codec":
+        """Return the codec of the first `num_codebooks` codebooks, which shares this one's weights.
 
-def with_codebooks(config: CodecConfig, num_codebooks: int) -> CodecConfig:
-    """Return the config of the same codec cut to its first `num_codebooks` (codebook dropout makes that possible)."""
-    return dataclasses.replace(config, num_codebooks=num_codebooks)
+        Its codes are the first levels of this one's; training with codebook dropout makes it sound well.
+        Raises ValueError when there are not that many.
+        """
+        kept = Codec.__new__(Codec)  # a fresh one would draw random weights only to throw them away
+        nn.Module.__init__(kept)
+        kept.config = dataclasses.replace(self.config, num_codebooks=num_codebooks)
+        kept.encoder, kept.decoder = self.encoder, self.decoder
+        kept.quantizer = self.quantizer.cut(num_codebooks)
+        kept.training = self.training
+        return kept
+
+    def _latent(self, samples: Tensor) -> Tensor:
+        """Return the encoder's [B, D, T] of samples [B, 1, N], lengthened by silence to whole frames."""
+        return self.encoder(functional.pad(samples, (0, -samples.shape[-1] % self.config.hop_length)))
+
+
+def _backbone(config: CodecConfig) -> tuple[nn.Module, nn.Module]:
+    """Return the encoder [B, 1, T * hop] -> [B, D, T] and the decoder back."""
+    if config.shape == "convnext":
+        return ConvNextEncoder(config.convnext), ConvNextDecoder(config.convnext)
+    return SEANetEncoder(config.seanet), SEANetDecoder(config.seanet)

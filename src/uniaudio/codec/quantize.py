@@ -4,6 +4,7 @@ B batch, D width of a code vector, T frames, K codebooks, S codebook size, M = B
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -77,26 +78,30 @@ class Codebook(nn.Module):
 
 
 class ResidualVectorQuantizer(nn.Module):
-    """K codebooks in turn, each quantising what the ones before it left over (SoundStream, 2107.03312, section III-C)."""
+    """K codebooks in turn, each quantising what those before it left over (SoundStream, 2107.03312, section III-C)."""
 
     def __init__(
         self, dim: int, num_codebooks: int, codebook_size: int, decay: float = 0.99, dead_below: float = 0.05
     ) -> None:
         super().__init__()
-        self.dim, self.num_codebooks, self.codebook_size = dim, num_codebooks, codebook_size
-        self.codebooks = nn.ModuleList(
-            Codebook(codebook_size, dim, decay, dead_below) for _ in range(num_codebooks)
-        )
+        self.dim, self.codebook_size = dim, codebook_size
+        self.codebooks = nn.ModuleList(Codebook(codebook_size, dim, decay, dead_below) for _ in range(num_codebooks))
+
+    @property
+    def num_codebooks(self) -> int:
+        """K, the number of levels."""
+        return len(self.codebooks)
 
     def forward(self, x: Tensor, num_codebooks: int | None = None) -> QuantizerOutput:
-        """Quantise x [B, D, T] with the first `num_codebooks` (default all); in training, also learn the codebooks."""
+        """Quantise x [B, D, T] with the first `num_codebooks` (default all); in training, also learn the codebooks.
+
+        Raises ValueError for a number of codebooks that there is not.
+        """
         with torch.autocast(x.device.type, enabled=False):
             flat = x.float().transpose(1, 2).reshape(-1, self.dim)  # [M, D]
             residual, total = flat.detach(), torch.zeros_like(flat)
             first, ids_of_level, loss = total, [], flat.new_zeros(())
-            for level in range(self.num_codebooks if num_codebooks is None else num_codebooks):
-                book = self.codebooks[level]
-                assert isinstance(book, Codebook)
+            for level, book in enumerate(self._levels(num_codebooks)):
                 if self.training and not bool(book.started):
                     book.start(residual)
                 ids = book.nearest(residual)
@@ -108,37 +113,52 @@ class ResidualVectorQuantizer(nn.Module):
                 residual = residual - chosen
                 first = total if level == 0 else first
                 ids_of_level.append(ids)
-            codes = torch.stack(ids_of_level).reshape(len(ids_of_level), x.shape[0], -1).transpose(0, 1)  # [B, K, T]
             return QuantizerOutput(
                 quantized=self._unflatten(flat + (total - flat).detach(), x),
-                codes=codes,
+                codes=_stack(ids_of_level, x),
                 commitment_loss=loss / len(ids_of_level),
                 first=self._unflatten(flat + (first - flat).detach(), x),
             )
 
-    def _unflatten(self, flat: Tensor, like: Tensor) -> Tensor:
-        return flat.reshape(like.shape[0], like.shape[2], self.dim).transpose(1, 2)  # [B, D, T]
-
     @torch.no_grad()
     def encode(self, x: Tensor, num_codebooks: int | None = None) -> Tensor:
         """Return the codes [B, K, T] of x [B, D, T]; learns nothing."""
-        residual = x.float().transpose(1, 2).reshape(-1, self.dim)
+        residual = x.float().transpose(1, 2).reshape(-1, self.dim)  # [M, D]
         ids_of_level = []
-        for level in range(self.num_codebooks if num_codebooks is None else num_codebooks):
-            book = self.codebooks[level]
-            assert isinstance(book, Codebook)
+        for book in self._levels(num_codebooks):
             ids = book.nearest(residual)
             residual = residual - book.vectors[ids]
             ids_of_level.append(ids)
-        return torch.stack(ids_of_level).reshape(len(ids_of_level), x.shape[0], -1).transpose(0, 1)
+        return _stack(ids_of_level, x)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the vectors [B, D, T] of codes [B, K', T]; K' may be smaller than K.
 
-        Raises ValueError for an id outside the codebook.
+        Raises ValueError for an id outside the codebook, and for more levels than there are or none.
         """
         if codes.numel() and (int(codes.min()) < 0 or int(codes.max()) >= self.codebook_size):
             raise ValueError(f"codes must be in [0, {self.codebook_size}), got {int(codes.min())}..{int(codes.max())}")
-        total = sum(self.codebooks[level].vectors[codes[:, level]] for level in range(codes.shape[1]))  # [B, T, D]
-        assert isinstance(total, Tensor)
-        return total.transpose(1, 2)
+        books = self._levels(codes.shape[1])
+        vectors = [book.vectors[codes[:, level]] for level, book in enumerate(books)]  # K' times [B, T, D]
+        return sum(vectors[1:], vectors[0]).transpose(1, 2)  # [B, D, T]
+
+    def cut(self, num_codebooks: int) -> "ResidualVectorQuantizer":
+        """Return the quantiser of the first `num_codebooks`, sharing them; raises ValueError if there are fewer."""
+        kept = ResidualVectorQuantizer(self.dim, 0, self.codebook_size)
+        kept.codebooks.extend(self._levels(num_codebooks))
+        kept.training = self.training
+        return kept
+
+    def _levels(self, num_codebooks: int | None) -> list[Codebook]:
+        """Return the first `num_codebooks` codebooks (default all)."""
+        if num_codebooks is not None and not 1 <= num_codebooks <= self.num_codebooks:
+            raise ValueError(f"{num_codebooks} codebooks asked for, this quantiser has {self.num_codebooks}")
+        return cast(list[Codebook], list(self.codebooks)[:num_codebooks])
+
+    def _unflatten(self, flat: Tensor, like: Tensor) -> Tensor:
+        return flat.reshape(like.shape[0], like.shape[2], self.dim).transpose(1, 2)  # [B, D, T]
+
+
+def _stack(ids_of_level: list[Tensor], like: Tensor) -> Tensor:
+    """Return codes [B, K, T] from K times ids [B * T], for x [B, D, T]."""
+    return torch.stack(ids_of_level).reshape(len(ids_of_level), like.shape[0], -1).transpose(0, 1)

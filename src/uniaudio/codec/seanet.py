@@ -21,6 +21,7 @@ NORMS = ("weight_norm", "time_group_norm", "none")
 class SEANetConfig:
     """Shape of a SEANet encoder and decoder pair (Défossez et al. 2022, "High fidelity neural audio compression").
 
+    The defaults are those of UniAudio's codec: 16 kHz, 50 frames per second. No layer depends on `sample_rate` (Hz).
     `ratios` are the strides in decoder order; the encoder uses them in reverse. The width doubles at every stride from
     `n_filters` up. `trim_right_ratio` is the share of a transposed convolution's surplus that is cut on the right
     (1.0 keeps it causal; only read when `causal`). `conv_shortcut` gives residual blocks a 1x1 convolution instead of
@@ -32,6 +33,7 @@ class SEANetConfig:
     Raises InputError for a value outside these choices.
     """
 
+    sample_rate: int = 16000
     n_filters: int = 32
     ratios: tuple[int, ...] = (8, 5, 4, 2)
     num_residual_layers: int = 1

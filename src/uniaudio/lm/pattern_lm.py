@@ -175,6 +175,7 @@ class _Target:
         self.frames = torch.zeros(shape, dtype=torch.long, device=device)
         self.num_frames = self.max_frames + 1
         self.done = self.max_frames == 0
+        self.complete = self.told = 0  # frames of the longest row
 
     def steps(self) -> Tensor:
         """Return the number of the current step as [B, 1]."""
@@ -196,10 +197,13 @@ class _Target:
         self.frames[rows, frame[rows], slot] = ids[rows]
         if slot == 0:
             self.num_frames = torch.where(there & (ids == self.request.legal.end), frame + 1, self.num_frames)
-        if slot == self.pattern.num_slots - 1 and self.request.on_frame is not None and len(rows):
-            self.request.on_frame(int(frame[rows].max()) + 1)
+        if slot == self.pattern.num_slots - 1 and len(rows):
+            self.complete = max(self.complete, int(frame[rows].max()) + 1)  # this slot is every frame's last
 
     def finish_step(self) -> None:
-        """Mark the rows that have every cell of their frames (they need not say the end mark)."""
+        """Mark the rows that have every cell of their frames (they need not say the end mark); tell the progress."""
         last = self.pattern.step_of(self.num_frames, self.num_frames[:, None] - 2)  # [B, 1, K], the last frame's
         self.done = self.done | (last.amax((1, 2)) <= self.step) | (self.num_frames == 1)
+        if self.request.on_frame is not None and self.complete > self.told:
+            self.told = self.complete
+            self.request.on_frame(self.told)

@@ -34,7 +34,7 @@ class SelfAttention(nn.Module):
         batch, length, width = x.shape
         projected = self.query_key_value(x).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = projected.permute(2, 0, 3, 1, 4)  # [B, H, T, E] each
-        query, key = self.query_norm(query).to(value.dtype), self.key_norm(key).to(value.dtype)
+        query, key = _normalise(query, self.query_norm), _normalise(key, self.key_norm)
         if rotary is not None:
             query, key = rotate(query, rotary), rotate(key, rotary)
         if cache is not None:
@@ -45,3 +45,9 @@ class SelfAttention(nn.Module):
             query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=cache is None and mask is None
         )
         return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+
+
+def _normalise(x: Tensor, norm: nn.RMSNorm) -> Tensor:
+    """Apply a norm in the dtype of x: with mixed dtypes torch has no fused kernel."""
+    assert norm.weight is not None
+    return functional.rms_norm(x, norm.normalized_shape, norm.weight.to(x.dtype), norm.eps)

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class Ema:
@@ -17,7 +18,7 @@ class Ema:
     def update(self, step: int) -> None:
         """Fold in the parameters after optimiser step `step` (from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+        get_ema_multi_avg_fn(decay)(self.average, [p.detach() for p in self.parameters], 0)
 
     def state(self) -> dict[str, Tensor]:
         """Return the averages by parameter name."""

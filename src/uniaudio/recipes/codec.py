@@ -20,8 +20,8 @@ from uniaudio.train.optim import OptimConfig
 
 @dataclass(frozen=True, kw_only=True)
 class CodecRecipe:
-    """The codec run. With `start` (a codec run's folder) the weights start there; with `decoder_only` the encoder and
-    the codebooks stay as they are, so that codes made before stay valid."""
+    """The codec run. With `start` (a codec run's folder or an engine) the weights start there, and the codec keeps its
+    sizes; with `objective.decoder_only=true` besides, its codes stay the same and only the decoder goes on learning."""
 
     codec: CodecConfig = field(default_factory=CodecConfig)
     objective: CodecObjectiveConfig = field(default_factory=CodecObjectiveConfig)
@@ -37,8 +37,15 @@ class CodecRecipe:
 
 
 def train_codec(overrides: list[str], corpus: Path, folder: Path, minutes: float | None) -> None:
-    """Run `CodecRecipe` with overrides on a corpus of recordings."""
+    """Run `CodecRecipe` with overrides on a corpus of recordings.
+
+    Raises InputError for a decoder alone without `start`, and for sizes together with `start`.
+    """
     recipe = config.override(CodecRecipe(), overrides)
+    if recipe.start is None and recipe.objective.decoder_only:
+        raise InputError("objective.decoder_only=true needs a trained codec: add start=RUN, the folder of a codec run")
+    if recipe.start is not None and recipe.codec != CodecConfig():
+        raise InputError(f"start={recipe.start} brings the codec's sizes with it: leave out the codec.* changes")
     rows = read_manifest(corpus, "train")
     torch.manual_seed(recipe.loop.seed)
     codec = Codec(recipe.codec) if recipe.start is None else load_codec(recipe.start)[0]

@@ -4,6 +4,7 @@ A step is a pure function of (weights, optimiser state, seed, step): batches and
 step's own seed, so a run that was killed anywhere and resumed has the same weights as one that never stopped.
 """
 
+import json
 import random
 import signal
 import time
@@ -40,7 +41,8 @@ class LoopConfig:
 class Objective(Protocol):
     """What is trained: `module` holds every trainable weight; `loss` must depend on nothing but its arguments."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module: ...
 
     def batch(self, seed: int, step: int) -> Any:
         """Return the batch of a step, the same for the same arguments."""
@@ -63,6 +65,7 @@ def train(objective: Objective, config: LoopConfig, folder: Path) -> int:
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = TrainState(objective, config)
+    checkpoint.recover(folder / "checkpoint")
     if (folder / "checkpoint").exists():
         state.load(folder / "checkpoint")
     log = TrainLog(folder, state.step, config.steps, config.log_every)
@@ -141,7 +144,7 @@ class TrainState:
 
     def _identity(self) -> dict[str, Any]:
         loop = asdict(replace(self.config, stop_after_minutes=None))
-        return {"objective": self.objective.describe(), "loop": loop}
+        return json.loads(json.dumps({"objective": self.objective.describe(), "loop": loop}))  # tuples become lists
 
 
 @contextmanager

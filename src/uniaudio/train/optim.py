@@ -75,9 +75,9 @@ def pack_state(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
     packed: dict[str, Tensor] = {}
     for index, optimizer in enumerate(optimizers):
         for position, parameter in enumerate(_parameters(optimizer)):
-            for key, value in optimizer.state.get(parameter, {}).items():
-                if value is not None:
-                    packed[f"{index}.{position}.{key}"] = torch.as_tensor(value)
+            state = optimizer.state.get(parameter, {})
+            kept = {key: value for key, value in state.items() if value is not None}
+            packed |= {f"{index}.{position}.{key}": torch.as_tensor(value) for key, value in kept.items()}
     return packed
 
 
