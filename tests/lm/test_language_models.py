@@ -77,7 +77,7 @@ def request(
 
 def collect(model: Model, run: Callable[[], Any]) -> tuple[Any, list[list[Tensor]]]:
     """Return what `run` returns, and per slot the logits [M, V] of each call of the model's head."""
-    seen: list[list[Tensor]] = [[] for _ in range(SLOTS)]
+    seen: list[list[Tensor]] = [[] for _ in range(model.config.num_slots)]
     head = model.head
 
     def listening(hidden: Tensor, slot: int, legal: Legal) -> Tensor:
@@ -156,6 +156,49 @@ def test_cached_logits_are_uncached_logits(trained: SimpleNamespace, dtype: torc
         expected = uncached[slot][0].float().view(3, -1, seen.shape[-1])[:, :count]  # without the end mark's frame
         assert expected.std() > 1, "logits this flat would prove nothing"
         torch.testing.assert_close(seen, expected, atol=PRECISIONS[dtype], rtol=0)
+
+
+@all_orders
+@torch.no_grad()
+def test_cached_logits_are_uncached_logits_with_many_slots(order: str) -> None:
+    slots, size, count = 6, 5, 4  # a delay that is longer than the target
+    legal = Legal(tuple((10 + size * slot, 10 + size * (slot + 1)) for slot in range(slots)), END)
+    model, prompts = make(order, num_slots=slots), collate(PROMPTS)
+    torch.nn.init.normal_(model.embedding.weight)
+    prompts.frames = prompts.frames[..., :1].expand(-1, -1, slots)
+    asked = request([(count, count)] * 3, HOT)
+    asked.legal = legal
+    made, cached = collect(model, lambda: model.generate(prompts, asked))
+    whole = collate(
+        [sequence(*which, frames[:, :1].expand(-1, SLOTS)) for which, frames in zip(WHICH, made, strict=True)]
+    )
+    whole.frames = whole.frames[..., :1].repeat(1, 1, slots)
+    for row, frames in enumerate(made):
+        first = int(prompts.lengths[row])
+        whole.frames[row, first : first + count] = frames
+    _, uncached = collect(model, lambda: model.losses(whole, legal))
+    for slot in range(slots):
+        seen = torch.stack(cached[slot], dim=1)
+        expected = uncached[slot][0].view(3, -1, seen.shape[-1])[:, :count]
+        torch.testing.assert_close(seen, expected, atol=2e-5, rtol=0)
+
+
+@all_orders
+@torch.no_grad()
+def test_hidden_inputs_are_not_seen_but_still_wanted(order: str) -> None:
+    model, batch, other = make(order), collate(EXAMPLES), collate(EXAMPLES)
+    plain = model.losses(batch, LEGAL)
+    batch.inputs = batch.frames.clone()
+    torch.testing.assert_close(model.losses(batch, LEGAL), plain)
+    batch.inputs = torch.where(batch.target[..., None], 5, batch.frames)
+    shown = model.losses(batch, LEGAL)
+    assert not torch.equal(shown[0], plain[0])
+    other.inputs = batch.inputs
+    row, first = 0, EXAMPLES[0].num_prompt
+    other.frames[row, first, 0] += 1 if other.frames[row, first, 0] < LEGAL.ranges[0][1] - 1 else -1
+    (_, seen), (_, again) = (collect(model, lambda b=b: model.losses(b, LEGAL)) for b in (batch, other))
+    assert torch.equal(seen[0][0], again[0][0]), "slot 0 may see the inputs alone"
+    assert not torch.equal(model.losses(other, LEGAL)[0], shown[0]), "the labels are the frames"
 
 
 @all_orders

@@ -37,7 +37,7 @@ def mel_to_hz(mel: Tensor) -> Tensor:
 def mel_filterbank(
     sample_rate: int, n_fft: int, num_mels: int, f_min: float = 0.0, f_max: float | None = None
 ) -> Tensor:
-    """Return triangular mel filters [M, F] with unit peak, evenly spaced on the mel scale between f_min and f_max Hz."""
+    """Return triangular mel filters [M, F] of peak 1, evenly spaced on the mel scale between f_min and f_max Hz."""
     f_max = sample_rate / 2 if f_max is None else f_max
     bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
     low_mel, high_mel = hz_to_mel(torch.tensor([f_min, f_max], dtype=torch.float64)).tolist()

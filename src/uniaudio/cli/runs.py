@@ -63,8 +63,8 @@ def _tokenize(options: Namespace) -> None:
 
     check_is_folder(options.corpus, "a corpus")
     check_folder(options.out)
-    find_folder(options.model)
     read_manifest(options.corpus)  # a bad row is told before weights are loaded
+    find_folder(options.model)
     recipes.tokenize(options.corpus, options.out, options.model)
     print(options.out)
 

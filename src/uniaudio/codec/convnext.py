@@ -53,9 +53,7 @@ class ConvNextBlock(nn.Module):
 
 def _blocks(count: int, width: int, config: ConvNextConfig) -> nn.Sequential:
     scale = 1.0 / max(1, config.encoder_blocks + config.encoder_code_blocks)
-    return nn.Sequential(
-        *(ConvNextBlock(width, config.kernel_size, config.expansion, scale) for _ in range(count))
-    )
+    return nn.Sequential(*(ConvNextBlock(width, config.kernel_size, config.expansion, scale) for _ in range(count)))
 
 
 class ConvNextEncoder(nn.Module):

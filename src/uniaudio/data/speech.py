@@ -66,7 +66,8 @@ class SpeechExamples:
 
     def __init__(self, store: TokenStore, layout: Layout, frame_rate: float, budget: int, max_seconds: float = 8.0):
         self.store, self.layout, self.frame_rate = store, layout, frame_rate
-        self.timing = PhonemeDurationTokenizer(frame_rate, layout.vocabulary.num_codebooks)
+        self.num_codebooks = layout.vocabulary.num_codebooks  # the store may hold more; the first ones are used
+        self.timing = PhonemeDurationTokenizer(frame_rate, self.num_codebooks)
         self.by_speaker: dict[str, list[int]] = defaultdict(list)
         for index, row in enumerate(store.rows):
             self.by_speaker[row["speaker"]].append(index)
@@ -86,7 +87,7 @@ class SpeechExamples:
 
     def example(self, index: int, random: np.random.Generator) -> Sequence:
         """Return one training sequence; the voice is never cut from the target recording."""
-        codes = self.store.codes(index)
+        codes = self.store.codes(index)[: self.num_codebooks]
         items = {("text", "phoneme"): self.text(index), ("speaker", "voice"): self.voice(index, random)}
         return self.layout.example(TASKS["tts"], items, codes)
 
@@ -104,7 +105,7 @@ class SpeechExamples:
         other = index
         while other == index:
             other = others[int(random.integers(len(others)))]
-        codes = self.store.codes(other)
+        codes = self.store.codes(other)[: self.num_codebooks]
         size = min(codes.shape[1], round(random.uniform(1.5, 3.0) * self.frame_rate))
         start = int(random.integers(codes.shape[1] - size + 1))
         return Item(ids=codes[:, start : start + size].t())

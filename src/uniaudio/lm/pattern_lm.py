@@ -36,10 +36,12 @@ class PatternConfig:
 class _Line:
     """A batch in pattern order, right-padded: prompt frames as they are, then the steps of the target.
 
-    frames [B, L, K] with filled [B, L, K] bool, positions, roles and in_prompt (bool) [B, L], vectors as in a batch.
+    frames [B, L, K] and, as the model is shown them, inputs [B, L, K], with filled [B, L, K] bool; positions, roles and
+    in_prompt (bool) [B, L]; vectors as in a batch.
     """
 
     frames: Tensor
+    inputs: Tensor
     filled: Tensor
     positions: Tensor
     roles: Tensor
@@ -79,7 +81,7 @@ class PatternLM(FrameModel):
     def losses(self, batch: Batch, legal: Legal, label_smoothing: float = 0.0) -> list[Tensor]:
         """Return the mean cross-entropy of each slot over the target frames; the end mark counts in slot 0 only."""
         line = self.arrange(batch, legal)
-        embedded = self.embed(line.frames, line.roles, line.vectors, line.vector_mask, line.filled)
+        embedded = self.embed(line.inputs, line.roles, line.vectors, line.vector_mask, line.filled)
         states = self(embedded[:, :-1], line.positions[:, :-1])  # [B, L - 1, D]
         predicted = (line.filled & ~line.in_prompt[..., None])[:, 1:]  # [B, L - 1, K]
         losses: list[Tensor] = []
@@ -92,25 +94,27 @@ class PatternLM(FrameModel):
     def arrange(self, batch: Batch, legal: Legal) -> _Line:
         """Put the target frames of a batch, which must be the last of each row, in pattern order."""
         num_frames = batch.target.sum(1)  # [B]
-        num_prompt = batch.lengths - num_frames
-        device, rows = batch.frames.device, torch.arange(len(num_prompt), device=batch.frames.device)[:, None]
-        index = num_prompt[:, None] + torch.arange(int(num_frames.max()), device=device)
-        frames = batch.frames[rows, index.clamp(max=batch.frames.shape[1] - 1)]  # [B, T, K], the target's
-        last = (num_frames - 1).clamp(min=0)
-        ended = frames[rows[:, 0], last, 0] == legal.end
-        steps, filled = self.pattern.to_steps(frames, num_frames, ended)
+        num_prompt, last_frame = (batch.lengths - num_frames)[:, None], batch.lengths[:, None] - 1  # [B, 1] both
+        device, longest = batch.frames.device, batch.frames.shape[1]
+        rows = torch.arange(len(num_frames), device=device)[:, None]
+        targets = (num_prompt + torch.arange(int(num_frames.max()), device=device)).clamp(max=longest - 1)  # [B, T]
+        ended = batch.frames[rows, last_frame][:, 0, 0] == legal.end
+        steps, filled = self.pattern.to_steps(batch.frames[rows, targets], num_frames, ended)
         elements = torch.arange(int(num_prompt.max()) + steps.shape[1], device=device)  # [L]
-        step = elements - num_prompt[:, None]  # [B, L], below 0 in the prompt
-        in_prompt, own_step = step < 0, step.clamp(0, steps.shape[1] - 1)
-        same = elements.clamp(max=batch.frames.shape[1] - 1)
-        prompt_cell, before = in_prompt[..., None], batch.positions[rows, num_prompt[:, None] - 1]
+        step = elements - num_prompt  # [B, L], below 0 in the prompt
+        in_prompt, own = step < 0, step.clamp(0, steps.shape[1] - 1)
+        same, prompt_cell = elements.clamp(max=longest - 1), in_prompt[..., None]
+        frames = inputs = torch.where(prompt_cell, batch.frames[:, same], steps[rows, own])
+        if batch.inputs is not None:
+            steps, _ = self.pattern.to_steps(batch.inputs[rows, targets], num_frames, ended)
+            inputs = torch.where(prompt_cell, batch.inputs[:, same], steps[rows, own])
+        moment = batch.positions[rows, num_prompt - 1] + self.pattern.moment(num_frames, step + 1)
         return _Line(
-            frames=torch.where(prompt_cell, batch.frames[:, same], steps[rows, own_step]),
-            filled=prompt_cell | (filled[rows, own_step] & (step < steps.shape[1])[..., None]),
-            positions=torch.where(
-                in_prompt, batch.positions[:, same], before + self.pattern.moment(num_frames, step + 1)
-            ),
-            roles=torch.where(in_prompt, batch.roles[:, same], batch.roles[rows, batch.lengths[:, None] - 1]),
+            frames=frames,
+            inputs=inputs,
+            filled=prompt_cell | (filled[rows, own] & (step < steps.shape[1])[..., None]),
+            positions=torch.where(in_prompt, batch.positions[:, same], moment),
+            roles=torch.where(in_prompt, batch.roles[:, same], batch.roles[rows, last_frame]),
             in_prompt=in_prompt,
             vectors=None if batch.vectors is None else batch.vectors[:, same],
             vector_mask=None if batch.vector_mask is None else batch.vector_mask[:, same] & in_prompt,

@@ -24,7 +24,11 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, cache: KeyValueCache | None = None, layer: int = 0,
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor] | None,
+        cache: KeyValueCache | None = None,
+        layer: int = 0,
         mask: Tensor | None = None,
     ) -> Tensor:
         """Attend from x [B, T, D] to itself, or with a cache to everything cached and itself; [B, T, D].

@@ -15,7 +15,14 @@ class KeyValueCache:
     """
 
     def __init__(
-        self, layers: int, batch: int, heads: int, capacity: int, head_width: int, dtype: torch.dtype, device: str = "cpu"
+        self,
+        layers: int,
+        batch: int,
+        heads: int,
+        capacity: int,
+        head_width: int,
+        dtype: torch.dtype,
+        device: str = "cpu",
     ) -> None:
         shape = (layers, batch, heads, capacity, head_width)
         self.keys = torch.zeros(shape, dtype=dtype, device=device)

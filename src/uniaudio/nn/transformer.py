@@ -38,7 +38,12 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, cache: KeyValueCache | None, layer: int, mask: Tensor | None
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor] | None,
+        cache: KeyValueCache | None,
+        layer: int,
+        mask: Tensor | None,
     ) -> Tensor:
         x = x + self.dropout(self.attention(self.attention_norm(x), rotary, cache, layer, mask))
         y = functional.gelu(self.expand(self.feed_norm(x)), approximate="tanh")
@@ -80,5 +85,3 @@ class Transformer(nn.Module):
 def count_parameters(module: nn.Module) -> int:
     """Return the number of trainable values."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-
