@@ -21,6 +21,8 @@ from uniaudio.tokenizers.semantic import SemanticTokenizer, make_features
 
 FORMAT = "uniaudio-tokens-1"
 _EXACT = ("codec.quantizer.", "semantic.")  # kept in float32: rounding them would change the codes
+_LEARNING = (".vector_sum", ".cluster_size")  # what codebooks need to learn further; a shipped engine does without
+_SCALE = "::scale"
 
 
 def load_engine(name_or_folder: str) -> TokenEngine:
@@ -46,8 +48,12 @@ def load_engine(name_or_folder: str) -> TokenEngine:
     parts: dict[str, nn.Module] = {"codec": codec, "lm": lm}
     if durations is not None:
         parts["duration"] = durations
+    tensors = _unpack(loaded.tensors)
+    for name, vectors in list(tensors.items()):
+        if name.startswith("codec.quantizer.") and name.endswith(".vectors"):
+            book = name.removesuffix(".vectors")
+            tensors |= {f"{book}.vector_sum": vectors.clone(), f"{book}.cluster_size": torch.ones(len(vectors))}
     for prefix, module in parts.items():
-        tensors = {k: v.float() if v.is_floating_point() else v for k, v in loaded.tensors.items()}
         checkpoint.load_into(module, tensors, f"{prefix}.")
         module.eval().requires_grad_(False)
     semantic = _semantic(data.get("semantic"), loaded.tensors, codec.config.frame_rate)
@@ -55,8 +61,12 @@ def load_engine(name_or_folder: str) -> TokenEngine:
     return TokenEngine(data["name"], tuple(data["tasks"]), codec, lm, Layout(vocabulary), reader, sampling)
 
 
-def save_engine(folder: Path, engine: TokenEngine, card: str, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Write an engine with its model card; weights are rounded to `dtype`, codebooks and centroids are not."""
+def save_engine(folder: Path, engine: TokenEngine, card: str) -> None:
+    """Write an engine with its model card.
+
+    The language model's matrices are stored as int8 with a scale per row, the codec's weights as bfloat16, codebooks
+    and centroids exactly.
+    """
     lm, reader = engine.lm, engine.reader
     assert isinstance(lm, MultiScaleLM), "only the multi-scale model is shipped as an engine"
     tensors = {f"codec.{k}": v for k, v in engine.codec.state_dict().items()}
@@ -68,7 +78,6 @@ def save_engine(folder: Path, engine: TokenEngine, card: str, dtype: torch.dtype
         tokenizer = reader.semantic
         semantic = tokenizer.features.settings()
         tensors |= {f"semantic.{k}": getattr(tokenizer, k) for k in ("centroids", "mean", "std")}
-    rounded = {k: v.to(dtype) if _roundable(k, v) else v.contiguous() for k, v in tensors.items()}
     data = {
         "format": FORMAT,
         "name": engine.name,
@@ -81,7 +90,7 @@ def save_engine(folder: Path, engine: TokenEngine, card: str, dtype: torch.dtype
         "sampling": asdict(engine.sampling),
     }
     extra = {"vocabulary.json": engine.layout.vocabulary.to_json(), "README.md": card}
-    checkpoint.save(folder, rounded, data, extra=extra)
+    checkpoint.save(folder, _pack(tensors), data, extra=extra)
 
 
 def find_model(name_or_folder: str) -> Path:
@@ -95,8 +104,35 @@ def find_model(name_or_folder: str) -> Path:
     raise InputError(f"unknown model {name_or_folder!r}; give the folder of a checkpoint or a shipped model ({known})")
 
 
-def _roundable(name: str, value: Tensor) -> bool:
-    return value.is_floating_point() and not name.startswith(_EXACT)
+def _pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors in the precisions that `save_engine` promises."""
+    packed: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        if name.endswith(_LEARNING):
+            continue
+        if not value.is_floating_point() or name.startswith(_EXACT):
+            packed[name] = value.contiguous()
+        elif name.startswith("lm.") and value.ndim == 2:
+            scale = value.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
+            packed[name] = (value / scale).round().to(torch.int8)
+            packed[name + _SCALE] = scale.float()
+        else:
+            packed[name] = value.to(torch.bfloat16)
+    return packed
+
+
+def _unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what `_pack` stored as float32."""
+    tensors: dict[str, Tensor] = {}
+    for name, value in packed.items():
+        if name.endswith(_SCALE):
+            continue
+        scale = packed.get(name + _SCALE)
+        if scale is not None:
+            tensors[name] = value.float() * scale
+        else:
+            tensors[name] = value.float() if value.is_floating_point() else value
+    return tensors
 
 
 def _semantic(
