@@ -51,7 +51,7 @@ class TokenStore:
         first, last = self.tensors["phone_offsets"][index : index + 2].tolist()
         ids = self.tensors["phone_ids"][first:last].tolist()
         ends = self.tensors["phone_ends"][first:last].tolist()
-        starts = [0.0, *ends[:-1]]
+        starts = [0.0, *ends][: len(ends)]
         return [(PHONEMES[i], start, end) for i, start, end in zip(ids, starts, ends, strict=True)]
 
     def save(self, folder: Path, codec_hash: str) -> None:

@@ -16,17 +16,28 @@ from uniaudio.errors import InputError
 from uniaudio.evaluate.metrics.speaker_similarity import similarity, speaker_embedding
 from uniaudio.evaluate.metrics.stoi import stoi
 from uniaudio.evaluate.metrics.wer import recognise, word_error_rate
-from uniaudio.evaluate.report import mean_with_interval, table, write_results
+from uniaudio.evaluate.report import mean_with_interval, write_results
 from uniaudio.tokenizers.codec import CodecTokenizer
-from uniaudio.ui import Clip, write_page
 
 DEFAULT_LIMIT = 48
 _MIN_SECONDS, _MAX_SECONDS = 1.2, 8.0
 _PAGE_CLIPS = 10
 
 
-def evaluate_tasks(tasks: Sequence[str], model: str, data: Path | None, out: Path, limit: int | None, seed: int) -> None:
-    """Judge `tasks` ("codec", "tts") of a model on the test split of `data`; print a table, write results and a page.
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A clip to listen to: what it says, the task, the file, and the recordings that it was made from."""
+
+    title: str
+    task: str
+    path: Path
+    inputs: dict[str, Path]
+
+
+def evaluate_tasks(
+    tasks: Sequence[str], model: str, data: Path | None, out: Path, limit: int | None, seed: int
+) -> tuple[dict[str, Any], list[Clip]]:
+    """Judge `tasks` ("codec", "tts") of a model on the test split of `data`; return figures by task, and clips.
 
     What was already generated into `out` (same seed) is kept, so that an interrupted run goes on. Raises InputError
     for a task that cannot be judged, missing data or a model without the task.
@@ -48,8 +59,7 @@ def evaluate_tasks(tasks: Sequence[str], model: str, data: Path | None, out: Pat
         results[task] = {"clips": len(rows), "seed": seed, **figures}
         clips += made
     write_results(out / "results.json", {"model": engine.name, **results})
-    write_page(out, f"Evaluation of {engine.name}", clips, table(results).splitlines())
-    print(table(results))
+    return results, clips
 
 
 def _chosen(rows: list[Row], limit: int) -> list[Row]:

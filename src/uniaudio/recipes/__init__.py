@@ -50,10 +50,15 @@ def tokenize(corpus: Path, out: Path, model: str) -> None:
 
 
 def evaluate(tasks: list[str], model: str, data: Path | None, out: Path, limit: int | None, seed: int) -> None:
-    """Judge a model on held-out speech and write `results.json`; tasks: `codec`, `tts`."""
+    """Judge a model on held-out speech; print the table, write `results.json` and a page. Tasks: `codec`, `tts`."""
+    from uniaudio import ui
+    from uniaudio.evaluate.report import table
     from uniaudio.evaluate.run import evaluate_tasks
 
-    evaluate_tasks(tasks, model, data, out, limit, seed)
+    results, clips = evaluate_tasks(tasks, model, data, out, limit, seed)
+    shown = [ui.Clip(title=c.title, task=c.task, path=c.path, inputs=c.inputs, seed=seed, model=model) for c in clips]
+    ui.write_page(out, f"Evaluation of {model}", shown, table(results).splitlines())
+    print(table(results))
 
 
 def _needed(corpus: Path | None, name: str) -> Path:
