@@ -10,7 +10,7 @@ from uniaudio.data.synthesize.speech import plan
 def test_a_sentence_never_changes_sides():
     assert split_of("He bowed, before the Queen!") == split_of("he bowed before the queen")
     assert grammar_sentences(50, seed=1) == grammar_sentences(50, seed=1)
-    shares = {name: 0 for name in ("train", "dev", "test")}
+    shares = dict.fromkeys(("train", "dev", "test"), 0)
     for sentence in grammar_sentences(3000, seed=2):
         shares[split_of(sentence)] += 1
     assert shares["train"] > 2700 and shares["dev"] > 20 and shares["test"] > 20

@@ -19,7 +19,14 @@ def test_a_phone_that_the_engine_did_not_say_shares_a_segment():
 
 
 def test_a_comma_without_a_pause_is_left_out_and_one_with_a_pause_gets_it():
-    segments = [["pau", 0.0, 0.1], ["n", 0.1, 0.2], ["ow", 0.2, 0.4], ["pau", 0.4, 0.6], ["s", 0.6, 0.7], ["ow", 0.7, 0.9]]
+    segments = [
+        ["pau", 0.0, 0.1],
+        ["n", 0.1, 0.2],
+        ["ow", 0.2, 0.4],
+        ["pau", 0.4, 0.6],
+        ["s", 0.6, 0.7],
+        ["ow", 0.7, 0.9],
+    ]
     timed = transfer_times(["n", "ˈoʊ", ",", "s", "ˈoʊ"], segments)
     assert (",", 0.4, 0.6) in timed
     without = [["pau", 0.0, 0.1], ["n", 0.1, 0.2], ["ow", 0.2, 0.4], ["s", 0.4, 0.7], ["ow", 0.7, 0.9]]

@@ -106,7 +106,9 @@ def test_duration_batches_hold_the_true_lengths(store: TokenStore):
     for row in range(5):
         assert round(float(seconds[row][mask[row]].sum()), 3) in lengths
         assert int(ids[row, 0]) == PHONEME_IDS["sil"]
-    assert all(torch.equal(a, b) for a, b in zip(duration_batch(store, [0, 1, 3], 5, 0, 4), (ids, seconds, mask), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(duration_batch(store, [0, 1, 3], 5, 0, 4), (ids, seconds, mask), strict=True)
+    )
 
 
 def test_bad_manifests_are_named(tmp_path: Path):

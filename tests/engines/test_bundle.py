@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from tests.requests import noise
+
 from uniaudio import checkpoint
 from uniaudio.engines import load
 from uniaudio.engines.bundle import find_model, save_engine

@@ -54,7 +54,8 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, objective: str, optim: str
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, number: int):
     code = (
         "from pathlib import Path; from uniaudio.recipes import run;"
-        f"run('tts_debug', ['steps=60', 'save_every_minutes=0.002', 'log_every=1'], run=Path({str(tmp_path / 'killed')!r}))"
+        "run('tts_debug', ['steps=60', 'save_every_minutes=0.002', 'log_every=1'], "
+        f"run=Path({str(tmp_path / 'killed')!r}))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, env={**os.environ})
     log = tmp_path / "killed" / "log.jsonl"

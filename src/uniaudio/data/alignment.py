@@ -10,11 +10,12 @@ from uniaudio.tokenizers.phoneme import STRESSES, TimedPhone, is_vowel
 _MARKS = frozenset(",.?!")
 # flite's phones (the Radio set) -> the symbols of ours that may stand for them, without stress.
 _FLITE = {
-    "aa": "ɑː ɑːɹ ɔ ɔː a aɪ", "ae": "æ a", "ah": "ʌ ə ɐ", "ao": "ɔː ɔ ɔːɹ oːɹ ɑː", "aw": "aʊ", "ax": "ə ɐ ᵻ ɪ ʌ əl n̩",
-    "ay": "aɪ aɪə aɪɚ", "b": "b", "ch": "tʃ", "d": "d ɾ", "dh": "ð", "eh": "ɛ ɛɹ æ", "er": "ɜː ɚ aɪɚ", "ey": "eɪ", "f": "f",
-    "g": "ɡ", "hh": "h", "ih": "ɪ ᵻ ɪɹ i ə", "iy": "iː i iə ɪɹ", "jh": "dʒ", "k": "k", "l": "l əl", "m": "m", "n": "n n̩",
-    "ng": "ŋ n", "ow": "oʊ oːɹ", "oy": "ɔɪ", "p": "p", "r": "ɹ r ɪɹ ɛɹ ɑːɹ ɔːɹ oːɹ ʊɹ ɚ", "s": "s", "sh": "ʃ", "t": "t ɾ ʔ",
-    "th": "θ", "uh": "ʊ ʊɹ", "uw": "uː", "v": "v", "w": "w", "y": "j", "z": "z s", "zh": "ʒ", "pau": "sil",
+    "aa": "ɑː ɑːɹ ɔ ɔː a aɪ", "ae": "æ a", "ah": "ʌ ə ɐ", "ao": "ɔː ɔ ɔːɹ oːɹ ɑː", "aw": "aʊ",
+    "ax": "ə ɐ ᵻ ɪ ʌ əl n̩", "ay": "aɪ aɪə aɪɚ", "b": "b", "ch": "tʃ", "d": "d ɾ", "dh": "ð", "eh": "ɛ ɛɹ æ",
+    "er": "ɜː ɚ aɪɚ", "ey": "eɪ", "f": "f", "g": "ɡ", "hh": "h", "ih": "ɪ ᵻ ɪɹ i ə", "iy": "iː i iə ɪɹ",
+    "jh": "dʒ", "k": "k", "l": "l əl", "m": "m", "n": "n n̩", "ng": "ŋ n", "ow": "oʊ oːɹ", "oy": "ɔɪ", "p": "p",
+    "r": "ɹ r ɪɹ ɛɹ ɑːɹ ɔːɹ oːɹ ʊɹ ɚ", "s": "s", "sh": "ʃ", "t": "t ɾ ʔ", "th": "θ", "uh": "ʊ ʊɹ", "uw": "uː",
+    "v": "v", "w": "w", "y": "j", "z": "z s", "zh": "ʒ", "pau": "sil",
 }  # fmt: skip
 _FITS = {phone: frozenset(symbols.split()) for phone, symbols in _FLITE.items()}
 _VOWELS = frozenset("aa ae ah ao aw ax ay eh er ey ih iy ow oy uh uw".split())

@@ -111,7 +111,9 @@ class SpeechExamples:
         return Item(ids=codes[:, start : start + size].t())
 
 
-def duration_batch(store: TokenStore, usable: list[int], size: int, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+def duration_batch(
+    store: TokenStore, usable: list[int], size: int, seed: int, step: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return phone ids [B, P], their seconds [B, P] and the mask [B, P] of a step's random utterances."""
     random = np.random.default_rng((seed, step))
     timed = [store.timed(usable[int(random.integers(len(usable)))]) for _ in range(size)]

@@ -39,8 +39,8 @@ def load_engine(name_or_folder: str) -> TokenEngine:
         vocabulary = Vocabulary.from_json((loaded.folder / "vocabulary.json").read_text(encoding="utf-8"))
         codec = Codec(config.from_dict(CodecConfig, data["codec"]))
         lm = MultiScaleLM(config.from_dict(MultiScaleConfig, data["lm"]))
-        durations = None if data["duration"] is None else DurationPredictor(
-            config.from_dict(DurationConfig, data["duration"])
+        durations = (
+            None if data["duration"] is None else DurationPredictor(config.from_dict(DurationConfig, data["duration"]))
         )
         sampling = config.from_dict(Sampling, data["sampling"])
     except (KeyError, OSError) as error:

@@ -25,9 +25,7 @@ class EditPlan:
     inserted_seconds: float
 
 
-def edited_times(
-    text: str, edited: str, times: Callable[[str], list[TimedPhone]], source_seconds: float
-) -> EditPlan:
+def edited_times(text: str, edited: str, times: Callable[[str], list[TimedPhone]], source_seconds: float) -> EditPlan:
     """Plan the replacement of the changed words of `text`, spoken in `source_seconds`, by those of `edited`.
 
     Word times come from predicted durations, stretched to the length of the source. Raises InputError when the texts
@@ -40,7 +38,11 @@ def edited_times(
     spoken = times(text)
     scale = source_seconds / spoken[-1][2]
     start = _end_of(before[:prefix], times) * scale
-    end = source_seconds if prefix + old == len(before) else min(source_seconds, _end_of(before[: prefix + old], times) * scale)
+    end = (
+        source_seconds
+        if prefix + old == len(before)
+        else min(source_seconds, _end_of(before[: prefix + old], times) * scale)
+    )
     target = times(edited)
     new_start = _end_of(after[:prefix], times)
     new_end = target[-1][2] if prefix + new == len(after) else _end_of(after[: prefix + new], times)
@@ -74,7 +76,9 @@ def _end_of(words: list[str], times: Callable[[str], list[TimedPhone]]) -> float
     return max(end for phone, _, end in times(" ".join(words)) if phone not in (".", ",", "?", "!"))
 
 
-def _rescale(timed: list[TimedPhone], start: float, end: float, lengths: tuple[float, float, float]) -> list[TimedPhone]:
+def _rescale(
+    timed: list[TimedPhone], start: float, end: float, lengths: tuple[float, float, float]
+) -> list[TimedPhone]:
     """Stretch the parts before `start`, up to `end`, and after it to the three lengths in seconds."""
     total = timed[-1][2]
     knots = [0.0, start, max(start, end), max(start, end, total)]

@@ -33,7 +33,13 @@ class TokenEngine:
     """Generates audio with a codec and a language model over its codes."""
 
     def __init__(
-        self, name: str, tasks: tuple[str, ...], codec: Codec, lm: LanguageModel, layout: Layout, reader: ItemReader,
+        self,
+        name: str,
+        tasks: tuple[str, ...],
+        codec: Codec,
+        lm: LanguageModel,
+        layout: Layout,
+        reader: ItemReader,
         sampling: Sampling,
     ) -> None:
         self.name, self.tasks, self.codec, self.lm = name, tasks, codec, lm

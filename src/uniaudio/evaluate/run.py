@@ -174,9 +174,7 @@ def _evaluate_tts(engine: TokenEngine, rows: list[Row], out: Path, seed: int) ->
     return figures, clips
 
 
-def _speak(
-    engine: TokenEngine, rows: list[Row], voices: dict[str, Row], paths: list[Path], seed: int
-) -> float | str:
+def _speak(engine: TokenEngine, rows: list[Row], voices: dict[str, Row], paths: list[Path], seed: int) -> float | str:
     """Generate what is not there yet; return seconds of work per second of audio."""
     from tqdm import tqdm
 

@@ -14,7 +14,12 @@ RECIPES: dict[str, str] = {
 
 
 def run(
-    name: str, overrides: list[str], *, corpus: Path | None = None, run: Path | None = None, minutes: float | None = None
+    name: str,
+    overrides: list[str],
+    *,
+    corpus: Path | None = None,
+    run: Path | None = None,
+    minutes: float | None = None,
 ) -> None:
     """Train a recipe in the folder `run` (default runs/NAME), resuming what is there; stop after `minutes`.
 

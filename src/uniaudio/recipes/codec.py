@@ -21,12 +21,14 @@ from uniaudio.train.optim import OptimConfig
 @dataclass(frozen=True, kw_only=True)
 class CodecRecipe:
     """The codec run. With `start` (a codec run's folder or an engine) the weights start there, and the codec keeps its
-    sizes; with `objective.decoder_only=true` besides, its codes stay the same and only the decoder goes on learning."""
+    sizes; with `objective.decoder_only=true` besides, its codes stay the same and only the decoder goes on learning,
+    with `cut` from the first codebooks alone."""
 
     codec: CodecConfig = field(default_factory=CodecConfig)
     objective: CodecObjectiveConfig = field(default_factory=CodecObjectiveConfig)
     crop_frames: int = 32
     start: str | None = None
+    cut: int | None = None
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
             steps=2800,
@@ -49,6 +51,7 @@ def train_codec(overrides: list[str], corpus: Path, folder: Path, minutes: float
     rows = read_manifest(corpus, "train")
     torch.manual_seed(recipe.loop.seed)
     codec = Codec(recipe.codec) if recipe.start is None else load_codec(recipe.start)[0]
+    codec = codec if recipe.cut is None else codec.cut(recipe.cut)
     shape = codec.config
     crops = Crops(rows, recipe.crop_frames * shape.hop_length, shape.hop_length, shape.sample_rate)
     loop = dataclasses.replace(recipe.loop, stop_after_minutes=minutes)

@@ -32,7 +32,9 @@ def make_demo(out: Path, model: str = "uniaudio-mini", seed: int = 0) -> list[Cl
     for task_name in engine.tasks:
         for number, fields in enumerate(_REQUESTS.get(task_name, []), 1):
             clips.append(_make(engine, task_name, fields, out / f"{task_name}-{number}.wav", seed))
-            print(f"{clips[-1].path}: {clips[-1].title} (real-time factor {clips[-1].real_time_factor:.2f})", flush=True)
+            print(
+                f"{clips[-1].path}: {clips[-1].title} (real-time factor {clips[-1].real_time_factor:.2f})", flush=True
+            )
     missing = [name for name in TASKS if name not in engine.tasks]
     notes = [f"Model {engine.name}, seed {seed}. The voices are held out: the model has never heard them in training."]
     if missing:

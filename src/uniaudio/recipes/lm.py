@@ -43,7 +43,13 @@ class TtsRecipe:
             steps=3000,
             ema_decay=0.998,
             optim=OptimConfig(
-                name="muon", lr=2e-3, matrix_lr=0.02, warmup_steps=100, schedule="wsd", decay_share=0.3, weight_decay=0.01
+                name="muon",
+                lr=2e-3,
+                matrix_lr=0.02,
+                warmup_steps=100,
+                schedule="wsd",
+                decay_share=0.3,
+                weight_decay=0.01,
             ),
         )
     )

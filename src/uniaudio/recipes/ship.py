@@ -23,7 +23,9 @@ from uniaudio.sequence.vocabulary import Vocabulary
 SAMPLING = Sampling(temperature=0.7, top_k=30)
 
 
-def assemble(codec_run: Path, duration_run: Path, lm_run: Path, name: str, sampling: Sampling = SAMPLING) -> TokenEngine:
+def assemble(
+    codec_run: Path, duration_run: Path, lm_run: Path, name: str, sampling: Sampling = SAMPLING
+) -> TokenEngine:
     """Return the engine made of the averaged weights of three runs; the codec is cut to the model's codebooks."""
     described, tensors = _averaged(lm_run)
     lm = MultiScaleLM(config.from_dict(MultiScaleConfig, described["lm"]))
@@ -52,7 +54,9 @@ def _averaged(run: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
 def count_values(engine: TokenEngine) -> dict[str, int]:
     """Return the number of parameters of each part of an engine."""
     parts = {"codec": engine.codec, "lm": engine.lm, "duration": engine.reader.durations}
-    return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items() if isinstance(part, nn.Module)}
+    return {
+        name: sum(p.numel() for p in part.parameters()) for name, part in parts.items() if isinstance(part, nn.Module)
+    }
 
 
 def main() -> int:
