@@ -162,6 +162,7 @@ BAD_RUNS = [
     Bad("tokenize {folder}/missing --out {folder}/new", "no folder", "tokenize-missing-corpus"),
     Bad("tokenize {folder} --out {folder}/new", "no manifest", "tokenize-without-manifest"),
     Bad("tokenize {bad_corpus} --out {folder}/new", "manifest.jsonl:1", "tokenize-bad-manifest"),
+    Bad("tokenize {latin_corpus} --out {folder}/new", "not UTF-8 text (byte 14)", "tokenize-manifest-in-latin-1"),
     Bad("tokenize {good_corpus} --model nope --out {folder}/new", "unknown model", "tokenize-unknown-model"),
     Bad("evaluate tss --out {folder}/new", "did you mean tts", "evaluate-unknown-task"),
     Bad("evaluate text-to-sound --model {speech_only} --out {folder}/new", "not trained on", "evaluate-untrained-task"),
@@ -245,6 +246,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (folder / "folder.wav").mkdir()
     (folder / "bad_corpus").mkdir()
     (folder / "bad_corpus" / "manifest.jsonl").write_text("{}\n")
+    (folder / "latin_corpus").mkdir()
+    (folder / "latin_corpus" / "manifest.jsonl").write_bytes('{"id": "a", "té": 0}'.encode("latin-1"))
     (folder / "good_corpus").mkdir()
     row = {"id": "a", "audio": "../voice.wav", "split": "train", "seconds": 2.0}
     (folder / "good_corpus" / "manifest.jsonl").write_text(json.dumps(row) + "\n")
@@ -292,7 +295,7 @@ def test_bad_input_is_one_line_in_a_process_of_its_own(name: str, files: dict[st
     assert listing(files["folder"]) == before
 
 
-@pytest.mark.parametrize("bad", [*BAD_AUDIO[:12], *BAD_CALLS, *BAD_TARGETS], ids=lambda bad: bad.id)
+@pytest.mark.parametrize("bad", [*BAD_AUDIO[:12], *BAD_TEXT[:9], *BAD_CALLS, *BAD_TARGETS], ids=lambda bad: bad.id)
 def test_most_bad_input_fails_before_weights_are_loaded(
     bad: Bad, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,9 +308,10 @@ def test_most_bad_input_fails_before_weights_are_loaded(
     assert time.process_time() - started < 1
 
 
-def test_recordings_are_refused_without_torch(files: dict[str, str]) -> None:
-    arguments = ["tts", "--text", "Hi.", "--speaker", files["nan"], "-o", files["out"], "--model", files["model"]]
-    code = f"import sys, uniaudio.cli; print(uniaudio.cli.main({arguments!r}), 'torch' in sys.modules)"
+@pytest.mark.parametrize("name", ["nan-audio", "empty-text", "emoji-text", "japanese-text", "long-caption"])
+def test_recordings_and_texts_are_refused_without_torch(name: str, files: dict[str, str]) -> None:
+    (bad,) = (bad for bad in TABLE if bad.id == name)
+    code = f"import sys, uniaudio.cli; print(uniaudio.cli.main({bad.arguments(files)!r}), 'torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=environment)
     assert run.stdout.split() == ["2", "False"]

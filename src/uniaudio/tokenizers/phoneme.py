@@ -10,15 +10,15 @@ import os
 import re
 import threading
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from uniaudio.errors import InputError
 from uniaudio.tokenizers.base import Item, count_frames
+from uniaudio.tokenizers.text import NOTHING_TO_SPEAK, clauses, clean_text
 
-MAX_CHARACTERS = 1000
 MAX_SECONDS = 600.0
 
 TimedPhone = tuple[str, float, float]  # phone, start (seconds), end (seconds)
@@ -43,18 +43,6 @@ _NEAREST = {
     "ʎ": "l", "m̩": "m", "ɱ": "m", "ɲ": "n", "ɣ": "ɡ", "g": "ɡ", "q": "k", "c": "k", "β": "v", "ɸ": "f", "χ": "x",
     "ʁ": "ɹ", "ʀ": "ɹ", "ɕ": "ʃ", "ʂ": "ʃ", "ʑ": "ʒ", "ʐ": "ʒ", "ts": "s", "ʋ": "v", "ʍ": "w", "ʈ": "t", "ɖ": "d",
 }  # fmt: skip
-
-# A period after one of these does not end a sentence.
-_ABBREVIATIONS = frozenset(
-    "mr mrs ms dr st prof sr jr gen col capt lt sgt rev hon gov sen rep vs etc e.g i.e a.m p.m vol fig dept".split()
-)
-
-_PUNCTUATION = re.compile(
-    r"[.!?]+(?=[\"')\]}]*(?:\s|$))"  # the end of a sentence (or an abbreviation)
-    r"|\.{2,}|…|[()\[\]{}]|—|--+|(?<=\s)[-–](?=\s)"  # pauses; a dash between digits or letters is no pause
-    r"|(?<!\d)[,;:]|[,;:](?!\d)"  # 1,000 and 12:30 are numbers
-)
-_TO_ASCII = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‐": "-", "‑": "-"})
 
 
 def is_vowel(phone: str) -> bool:
@@ -84,61 +72,6 @@ def normalise_phone(symbol: str) -> list[str]:
                 phones.append("<unk>")
         rest = rest[width:]
     return phones
-
-
-def clean_text(text: str) -> str:
-    """Return the speakable characters of an English text on one line.
-
-    Emoji and letters of other scripts are dropped. Raises InputError when the text is empty, longer than
-    `MAX_CHARACTERS`, or when fewer than half of its letters are Latin.
-    """
-    if not text.strip():
-        raise InputError("the text is empty: give an English sentence")
-    if len(text) > MAX_CHARACTERS:
-        raise InputError(f"the text has {len(text)} characters, at most {MAX_CHARACTERS} are allowed: split it")
-    text = unicodedata.normalize("NFC", text).translate(_TO_ASCII)
-    letters = [character for character in text if character.isalpha()]
-    latin = sum(_is_latin(letter) for letter in letters)
-    if letters and latin < len(letters) / 2:
-        raise InputError("only English text is supported: most letters of this text belong to another script")
-    return " ".join("".join(character if _is_speakable(character) else " " for character in text).split())
-
-
-def _is_latin(letter: str) -> bool:
-    return unicodedata.name(letter, "").startswith("LATIN ")
-
-
-def _is_speakable(character: str) -> bool:
-    if character.isascii():
-        return character.isprintable() and character not in '"*_~^|\\<>`'
-    if character.isalpha():
-        return _is_latin(character)
-    return character in "…—–°" or unicodedata.category(character) in ("Sc", "Sm", "No")  # currency, ×, ½
-
-
-def split_clauses(text: str) -> Iterator[tuple[str, str]]:
-    """Yield (words, mark) of a cleaned text, where mark is the pause after the words: "," "." "?" or "!"."""
-    start = 0
-    for match in _PUNCTUATION.finditer(text):
-        mark = _mark(match.group(), text[start : match.start()], text[match.end() :])
-        if mark:
-            yield text[start : match.start()].strip(), mark
-            start = match.end()
-    if text[start:].strip():
-        yield text[start:].strip(), "."  # the end of the text ends a sentence
-
-
-def _mark(punctuation: str, before: str, after: str) -> str:
-    """Return the mark that a piece of punctuation stands for, "" for the period of an abbreviation."""
-    if "?" in punctuation:
-        return "?"
-    if "!" in punctuation:
-        return "!"
-    if punctuation != ".":
-        return "," if set(punctuation) != {"."} or after.strip() else "."
-    word = before.split()[-1].lower() if before.split() else ""
-    is_initials = re.fullmatch(r"[(\"']*[a-z](\.[a-z])*", word) is not None and word != "i"
-    return "" if after.strip() and (is_initials or word in _ABBREVIATIONS) else "."
 
 
 class _Event(ctypes.Structure):
@@ -262,17 +195,17 @@ def phonemes(text: str) -> list[str]:
     """Return the phones (of `PHONEMES`) of an English text, with "," "." "?" "!" where a reader pauses.
 
     Numbers and abbreviations are spoken. The last element is always an end of sentence.
-    Raises InputError for a text that cannot be spoken (see `clean_text`).
+    Raises InputError for a text that cannot be spoken (see `clauses`).
     """
     result: list[str] = []
-    for words, mark in split_clauses(clean_text(text)):
+    for words, mark in clauses(text):
         spoken = espeak().phones(words) if words else []
         if spoken:
             result += [*spoken, mark]
         elif result and result[-1] == "," and mark != ",":
             result[-1] = mark  # the stronger of two marks with nothing in between
     if not result:
-        raise InputError("the text has nothing to speak: give an English sentence")
+        raise InputError(NOTHING_TO_SPEAK)
     if result[-1] == ",":
         result[-1] = "."
     return result
@@ -298,7 +231,7 @@ def timed_phonemes(text: str) -> tuple[list[TimedPhone], tuple[np.ndarray, int]]
         begin = start / engine.sample_rate
         timed += [(name, begin + i * step, begin + (i + 1) * step) for i, name in enumerate(names)]
     if all(phone == "sil" for phone, _, _ in timed):
-        raise InputError("the text has nothing to speak: give an English sentence")
+        raise InputError(NOTHING_TO_SPEAK)
     return timed, (samples, engine.sample_rate)
 
 

@@ -8,7 +8,7 @@ import json
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -60,8 +60,9 @@ class Objective(Protocol):
 def train(objective: Objective, config: LoopConfig, folder: Path) -> int:
     """Train from `folder`'s checkpoint, or from scratch if there is none; return the number of steps done in all.
 
-    Interrupt (ctrl-c) or SIGTERM ends after the current step, with a checkpoint. Raises InputError when the folder
-    holds a checkpoint of another configuration.
+    Ctrl-C and SIGTERM end the session after the current step, with a checkpoint: SIGTERM returns as a finished session
+    does, Ctrl-C raises KeyboardInterrupt. Raises InputError when the folder holds a checkpoint of another
+    configuration.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = TrainState(objective, config)
@@ -70,8 +71,8 @@ def train(objective: Objective, config: LoopConfig, folder: Path) -> int:
         state.load(folder / "checkpoint")
     log = TrainLog(folder, state.step, config.steps, config.log_every)
     started = saved = time.monotonic()
-    with _stop_signals() as stopping:
-        while state.step < config.steps and not stopping():
+    with _stop_signals() as caught:
+        while state.step < config.steps and not caught:
             begun = time.monotonic()
             figures = state.advance()
             log.add(state.step, figures, time.monotonic() - begun)
@@ -83,6 +84,8 @@ def train(objective: Objective, config: LoopConfig, folder: Path) -> int:
                 break
     state.save(folder / "checkpoint")
     log.close()
+    if signal.SIGINT in caught:
+        raise KeyboardInterrupt
     return state.step
 
 
@@ -148,8 +151,8 @@ class TrainState:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn interrupt and SIGTERM into a flag for the loop; the old handlers come back at the end."""
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT (Ctrl-C) and SIGTERM in a list instead of dying; the old handlers come back at the end."""
     caught: list[int] = []
     old = {}
     try:
@@ -158,7 +161,7 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
     except ValueError:  # not in the main thread: the caller handles signals
         pass
     try:
-        yield lambda: bool(caught)
+        yield caught
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
