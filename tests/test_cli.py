@@ -2,9 +2,7 @@
 
 import json
 import os
-import re
 import resource
-import shlex
 import subprocess
 import sys
 import tomllib
@@ -17,6 +15,7 @@ import numpy as np
 import pytest
 
 import uniaudio
+from tests.commands import check_call, shell_calls
 from uniaudio.audio.io import Audio, read_audio
 from uniaudio.cli import COMMANDS, RUN_COMMANDS, TASK_COMMANDS, generate, main
 from uniaudio.cli.command import Parser, typed
@@ -229,18 +228,10 @@ def test_options_may_be_written_in_each_usual_way(arguments: list[str]) -> None:
 
 
 def test_the_calls_in_the_documentation_are_understood() -> None:
-    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    lines = [
-        line
-        for block in re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-        for line in block.splitlines()
-    ]
-    calls = [shlex.split(line, comments=True)[1:] for line in lines if "TASK" not in line]
-    assert {"tts", "tasks", "train", "tokenize", "synthesize", "evaluate"} == {call[0] for call in calls}
-    for name, *arguments in calls:
-        parser = Parser(name, "")
-        COMMANDS[name].add_options(parser)
-        parser.parse(arguments)
+    calls = [call for call in shell_calls(ROOT / "docs" / "cli.md") if "TASK" not in call]
+    assert {"tts", "tasks", "train", "tokenize", "synthesize", "evaluate"} == {call[1] for call in calls}
+    for call in calls:
+        check_call(call)
 
 
 # The other commands

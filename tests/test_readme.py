@@ -1,4 +1,4 @@
-"""README.md says what is there: its table is the task table, its tree the source tree, its code runs on our names.
+"""README.md and docs/ say what is there: the task table, the source tree, links, commands, and code that runs.
 
 `python tests/test_readme.py` (`make readme`) rewrites the generated parts.
 """
@@ -8,8 +8,11 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+PAGES = (README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
 def source_tree(root: Path = ROOT) -> str:
@@ -53,33 +56,60 @@ def test_generated_parts_are_fresh() -> None:
     assert refreshed(text, generated()) == text, "run `make readme`"
 
 
-def test_links_lead_to_files() -> None:
-    links = re.findall(r"\]\(([^)#]+)", README.read_text(encoding="utf-8"))
-    assert links
-    assert not [link for link in links if "://" not in link and not (ROOT / link).exists()]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+    assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
 
 
-def test_python_block_is_short_and_uses_public_names() -> None:
+def test_the_index_links_every_page() -> None:
+    index = ROOT / "docs" / "index.md"
+    links = {(index.parent / link).resolve() for link in re.findall(r"\]\(([^)#]+)", index.read_text(encoding="utf-8"))}
+    assert set(PAGES) - {index} <= links
+
+
+def test_python_block_is_short_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import uniaudio
+    from tests.requests import noise
+    from uniaudio.audio.io import read_audio
+    from uniaudio.recipes.debug import debug_engine
 
     (block,) = blocks("python")
-    tree = ast.parse(block)
     assert len(block.strip().splitlines()) <= 5
-    used = {
-        (node.value.id, node.attr)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-    }
-    owners = {"uniaudio": uniaudio, "audio": uniaudio.Audio}
-    assert owners.keys() <= {owner for owner, _ in used}
-    missing = [f"{owner}.{name}" for owner, name in used if owner in owners and not hasattr(owners[owner], name)]
-    assert not missing, "README.md uses names that are not there"
+    monkeypatch.chdir(tmp_path)
+    noise(1.0).write("voice.wav")
+    monkeypatch.setattr(uniaudio, "load", lambda name: debug_engine())
+    exec(compile(block, "README.md", "exec"), {})
+    assert read_audio("hello.wav").seconds > 0.1
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/training.md"])
+def test_commands_are_understood(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.commands import check_call, check_ship, shell_calls
+
+    calls = shell_calls(ROOT / name)
+    known = {"uniaudio", "python", "make", "apt-get", "source", "tensorboard"}
+    assert {call[0] for call in calls} <= known, "teach this test the command"
+    commands = {call[1] for call in calls if call[0] == "uniaudio"}
+    assert {"synthesize", "train", "tokenize", "evaluate", "tts"} <= commands
+    for call in calls:
+        if call[0] == "uniaudio":
+            check_call(call)
+        elif call[0] == "python":
+            check_ship(call, tmp_path, monkeypatch)
+
+
+def test_every_recipe_is_checked() -> None:
+    from tests.commands import recipe_configs
+    from uniaudio.recipes import RECIPES
+
+    assert recipe_configs().keys() == RECIPES.keys()
 
 
 def test_commands_are_targets_of_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     named = {name for block in blocks("sh") for name in re.findall(r"^make ([a-z]+)", block, flags=re.MULTILINE)}
-    assert {"demo", "check"} <= named <= targets
+    assert {"demo", "test"} <= named <= targets
 
 
 def test_refreshing_replaces_only_what_is_between_the_markers() -> None:

@@ -60,3 +60,8 @@ def test_a_long_text_is_cut_where_a_reader_would_pause():
     assert parts[0].endswith("short.") and len(parts) >= 4
     assert split_text("Hello.") == ["Hello."]
     assert len(split_text("x" * 300)) == 1
+    assert split_text("A sentence that is long enough to end a part. ...") == [
+        "A sentence that is long enough to end a part."
+    ]
+    with pytest.raises(InputError, match="nothing to speak"):
+        split_text("🙂 ...")

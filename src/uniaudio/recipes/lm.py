@@ -11,6 +11,7 @@ from torch import Tensor
 from uniaudio import config
 from uniaudio.data.speech import SpeechExamples, duration_batch
 from uniaudio.data.tokens import TokenStore
+from uniaudio.errors import InputError
 from uniaudio.lm.duration import DurationConfig, DurationPredictor, duration_loss
 from uniaudio.lm.interface import Legal
 from uniaudio.lm.multiscale import MultiScaleConfig, MultiScaleLM
@@ -28,19 +29,23 @@ CAPTION_DIM = 384
 
 @dataclass(frozen=True, kw_only=True)
 class TtsRecipe:
-    """The language model run: sizes, the frame budget of a batch, the loop."""
+    """The language model run: sizes, the frame budget of a batch, the loop.
+
+    With `start` (a model's name or folder) the weights begin as that model's, which must have the same sizes.
+    """
 
     num_codebooks: int = 4
     codebook_size: int = 1024
     global_: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=384, layers=6, heads=6))
     local_: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=256, layers=3, heads=4))
     frame_budget: int = 6000
+    start: str | None = None
     objective: LMObjectiveConfig = field(
         default_factory=lambda: LMObjectiveConfig(slot_weights=(2.0, 1.5, 1.0, 1.0), history_dropout=0.1)
     )
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
-            steps=3000,
+            steps=1000,
             ema_decay=0.998,
             optim=OptimConfig(
                 name="muon",
@@ -63,9 +68,21 @@ def train_tts(overrides: list[str], tokens: Path, folder: Path, minutes: float |
     examples = SpeechExamples(store, layout, FRAME_RATE, recipe.frame_budget)
     torch.manual_seed(recipe.loop.seed)
     model = MultiScaleLM(lm_config(recipe, layout.vocabulary))
+    if recipe.start is not None:
+        _start_from(model, recipe.start)
     legal = Legal(tuple(layout.allowed(TASKS["tts"])), layout.vocabulary.mark("end"))
     objective = LMObjective(model, legal, examples.draw, recipe.objective, fill=layout.vocabulary.fill)
     train(objective, dataclasses.replace(recipe.loop, stop_after_minutes=minutes), folder)
+
+
+def _start_from(model: MultiScaleLM, name_or_folder: str) -> None:
+    """Take over the weights of a trained model; raises InputError when its sizes differ."""
+    from uniaudio.engines import load
+
+    trained = load(name_or_folder).lm
+    if not isinstance(trained, MultiScaleLM) or trained.config != model.config:
+        raise InputError(f"{name_or_folder} has other sizes than this recipe; leave out the changes of sizes")
+    model.load_state_dict(trained.state_dict())
 
 
 def lm_config(recipe: TtsRecipe, vocabulary: Vocabulary) -> MultiScaleConfig:
@@ -88,7 +105,7 @@ class DurationRecipe:
     batch_size: int = 64
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
-            steps=1500, bf16=False, ema_decay=0.99, optim=OptimConfig(lr=2e-3, warmup_steps=50)
+            steps=1000, bf16=False, ema_decay=0.99, optim=OptimConfig(lr=2e-3, warmup_steps=50)
         )
     )
 

@@ -1,0 +1,124 @@
+"""From recordings to a model folder that speaks: every recipe of the shipped model, in miniature."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.requests import noise
+from uniaudio import recipes
+from uniaudio.engines import load
+from uniaudio.engines.bundle import save_engine
+from uniaudio.errors import InputError
+from uniaudio.recipes.codec import load_codec
+from uniaudio.recipes.ship import assemble, count_values
+from uniaudio.tokenizers.codec import CodecTokenizer
+
+CODEC = [
+    "codec.num_codebooks=3",
+    "codec.codebook_size=32",
+    "codec.convnext.num_mels=32",
+    "codec.convnext.dim=16",
+    "codec.convnext.encoder_width=32",
+    "codec.convnext.encoder_blocks=1",
+    "codec.convnext.encoder_code_blocks=1",
+    "codec.convnext.decoder_width=32",
+    "codec.convnext.decoder_code_blocks=1",
+    "codec.convnext.decoder_blocks=1",
+]
+SHORT = ["loop.steps=3", "loop.log_every=1"]
+CODEC_RUN = [*CODEC, *SHORT, "crop_frames=8", "objective.batch_size=2", "objective.unquantized_steps=1"]
+LM_RUN = [
+    *SHORT,
+    "num_codebooks=2",
+    "codebook_size=32",
+    "global_.width=48",
+    "global_.layers=1",
+    "global_.heads=4",
+    "local_.width=32",
+    "local_.layers=1",
+    "local_.heads=2",
+    "frame_budget=400",
+    "objective.slot_weights=[1.0, 1.0]",
+]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run codec, tokens, durations and language model in one folder."""
+    folder = tmp_path_factory.mktemp("work")
+    corpus = folder / "corpus"
+    corpus.mkdir()
+    rows = []
+    for index in range(12):
+        audio = noise(1.0 + 0.1 * index, seed=index)
+        audio.write(corpus / f"{index}.flac")
+        names = ["pau", "hh", "ax", "l", "ow", "pau"]
+        edges = np.linspace(0, audio.seconds, len(names) + 1)
+        segments = [[name, edges[i], edges[i + 1]] for i, name in enumerate(names)]
+        split = ("train", "dev", "test")[index // 4]
+        row = {"id": f"u{index}", "audio": f"{index}.flac", "text": "Hello.", "speaker": f"{split}{index % 2}"}
+        rows.append({**row, "split": split, "seconds": audio.seconds, "segments": segments})
+    (corpus / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipes.run("codec_mini", CODEC_RUN, corpus=corpus, run=folder / "codec")
+    recipes.tokenize(corpus, folder / "tokens", str(folder / "codec"))
+    durations = [*SHORT, "model.width=16", "model.layers=1", "batch_size=2"]
+    recipes.run("durations_mini", durations, corpus=folder / "tokens", run=folder / "durations")
+    recipes.run("tts_mini", LM_RUN, corpus=folder / "tokens", run=folder / "lm")
+    engine = assemble(folder / "codec", folder / "durations", folder / "lm", "tiny")
+    save_engine(folder / "tiny", engine, "# tiny\n")
+    return folder
+
+
+def test_the_parts_make_a_model_that_speaks(work: Path):
+    engine = load(str(work / "tiny"))
+    assert engine.tasks == ("tts",) and set(count_values(engine)) == {"codec", "lm", "duration"}
+    audio = engine.generate("tts", {"text": "Hello there.", "speaker": noise(2.0)})
+    assert audio.seconds > 0.1 and np.isfinite(audio.samples).all()
+    with pytest.raises(InputError, match="was not trained on text_to_sound"):
+        engine.generate("text_to_sound", {"caption": "rain"})
+
+
+def test_the_decoder_goes_on_learning_without_moving_a_code(work: Path):
+    overrides = [f"start={work / 'codec'}", "cut=2", "objective.decoder_only=true", "objective.batch_size=2", *SHORT]
+    recipes.run("codec_mini", [*overrides, "crop_frames=8"], corpus=work / "corpus", run=work / "decoder")
+    before, after = load_codec(work / "codec")[0].cut(2), load_codec(work / "decoder")[0]
+    ids = [CodecTokenizer(codec).encode(noise(1.0, seed=9)).ids for codec in (before, after)]
+    assert (ids[0] == ids[1]).all()
+    samples = [CodecTokenizer(codec).decode(i).samples for codec, i in zip((before, after), ids, strict=True)]
+    assert (samples[0] != samples[1]).any()
+
+
+def test_a_language_model_starts_from_a_trained_one(work: Path):
+    start = [f"start={work / 'tiny'}"]
+    recipes.run("tts_mini", [*LM_RUN, *start], corpus=work / "tokens", run=work / "more")
+    with pytest.raises(InputError, match="other sizes"):
+        recipes.run("tts_mini", [*LM_RUN, *start, "global_.layers=2"], corpus=work / "tokens", run=work / "other")
+
+
+def test_tokenizing_again_does_nothing(work: Path):
+    before = {path: path.stat().st_mtime_ns for path in (work / "tokens").rglob("*")}
+    recipes.tokenize(work / "corpus", work / "tokens", str(work / "codec"))
+    assert {path: path.stat().st_mtime_ns for path in (work / "tokens").rglob("*")} == before
+
+
+def test_the_evaluation_judges_the_model(work: Path, capsys: pytest.CaptureFixture[str]):
+    out = work / "evaluation"
+    arguments = (["codec", "tts"], str(work / "tiny"), work / "corpus", out, 4, 0)
+    recipes.evaluate(*arguments)
+    first = json.loads((out / "results.json").read_text())
+    assert "wer_ratio" in capsys.readouterr().out
+    assert -1 <= first["codec"]["stoi"]["mean"] <= 1 and first["codec"]["bits_per_second"] == 25 * 2 * 5
+    assert first["tts"]["voices"] == 2 and first["tts"]["wer_model"] >= 0
+    assert (out / "index.html").exists() and len(list((out / "tts").glob("*.wav"))) == 2
+    recipes.evaluate(*arguments)
+    second = json.loads((out / "results.json").read_text())
+    assert isinstance(second["tts"].pop("real_time_factor"), str), "nothing was generated anew"
+    first["tts"].pop("real_time_factor")
+    first["codec"].pop("real_time_factor"), second["codec"].pop("real_time_factor")
+    assert first == second
+    with pytest.raises(InputError, match="cannot be evaluated"):
+        recipes.evaluate(["voice_conversion"], *arguments[1:])
+    with pytest.raises(InputError, match="needs held-out recordings"):
+        recipes.evaluate(["codec"], str(work / "tiny"), None, out, 4, 0)
