@@ -28,9 +28,8 @@ def main() -> None:
     audio = [read_audio(row.audio, sample_rate=codec.config.sample_rate, mono=True) for row in rows]
     texts = [row.text for row in rows]
     voices = [speaker_embedding(clip) for clip in audio]
-    print(
-        f"{len(rows)} held-out clips; word error rate of the originals {word_error_rate(texts, [*map(recognise, audio)]):.3f}"
-    )
+    errors = word_error_rate(texts, [recognise(clip) for clip in audio])
+    print(f"{len(rows)} held-out clips; word error rate of the originals {errors:.3f}")
     print("codebooks  bits/s   STOI    WER     speaker similarity")
     for count in range(1, codec.config.num_codebooks + 1):
         tokenizer = CodecTokenizer(codec.cut(count))

@@ -139,6 +139,8 @@ def test_requests_that_do_not_fit_are_refused(engine: TokenEngine):
         engine.generate("tts", {"text": "Hello."})
     with pytest.raises(InputError, match="unknown fields: voice"):
         engine.generate("tts", {"text": "Hello.", "speaker": noise(1), "voice": noise(1)})
+    with pytest.raises(InputError, match="a text is needed, not int"):
+        engine.generate("tts", {"text": 123, "speaker": noise(1)})
     with pytest.raises(InputError, match="seconds"):
         engine.generate("text_to_sound", {"caption": "rain"}, seconds=-1.0)
     with pytest.raises(InputError, match="the same"):

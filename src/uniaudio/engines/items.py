@@ -80,8 +80,8 @@ class ItemReader:
 
     def _phoneme(self, value: Any) -> Item:
         if self.durations is None:
-            return PhonemeTokenizer().encode(_text(value))
-        ids = self.timing.encode(self.times(_text(value))).ids
+            return PhonemeTokenizer().encode(as_text(value))
+        ids = self.timing.encode(self.times(as_text(value))).ids
         return Item(ids=ids, aligned=True)
 
     def _phoneme_duration(self, value: Any) -> Item:
@@ -96,7 +96,7 @@ class ItemReader:
         return self.semantic.encode(self._audio(value))
 
     def _caption(self, value: Any) -> Item:
-        return self._captions.encode(_text(value))
+        return self._captions.encode(as_text(value))
 
     @functools.cached_property
     def _captions(self) -> CaptionTokenizer:
@@ -106,7 +106,7 @@ class ItemReader:
         """Lay source, transcript and edited text on the time line of the result."""
         source = self._codec(request["source"]).ids
         assert source is not None
-        text, edited = _text(request["text"]), _text(request["edited_text"])
+        text, edited = as_text(request["text"]), as_text(request["edited_text"])
         plan = edited_times(text, edited, self.times, len(source) / self.frame_rate)
         timing = self.timing.encode(plan.timed)
         return {
@@ -120,7 +120,8 @@ class ItemReader:
         return edited_source(source, first, last, round(inserted * self.frame_rate), length)
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return a value if it is a text; raises InputError otherwise."""
     if not isinstance(value, str):
         raise InputError(f"a text is needed, not {type(value).__name__}")
     return value

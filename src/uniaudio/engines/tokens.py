@@ -14,7 +14,7 @@ from torch import Tensor
 from uniaudio.audio.io import Audio
 from uniaudio.codec.model import Codec
 from uniaudio.engines.base import Progress, check_request
-from uniaudio.engines.items import ItemReader
+from uniaudio.engines.items import ItemReader, as_text
 from uniaudio.errors import InputError
 from uniaudio.lm.interface import GenerationRequest, LanguageModel, Legal
 from uniaudio.lm.sampling import Sampling, make_generators
@@ -63,7 +63,7 @@ class TokenEngine:
         sampling = sampling or self.sampling
         parts = [dict(request)]
         if task.length == "text":
-            parts = [{**request, "text": part} for part in split_text(request["text"])]
+            parts = [{**request, "text": part} for part in split_text(as_text(request["text"]))]
         samplings = [replace(sampling, seed=sampling.seed + 7919 * index) for index in range(len(parts))]
         pieces = self.generate_batch(task_name, parts, samplings, seconds=seconds, on_frame=on_frame)
         if len(pieces) == 1:
