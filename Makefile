@@ -29,7 +29,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "constraints.txt is for Python 3.11: install it, or run make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@echo "Installing into $(VENV): about 2 GB, some minutes the first time."
+	@echo "Installing into $(VENV): 2 GB or more (see README.md), some minutes the first time."
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	$(PIP) setuptools wheel
 	$(PIP) "$$(grep '^torch==' constraints.txt)"

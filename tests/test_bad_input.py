@@ -147,6 +147,26 @@ BAD_RUNS = [
     Bad("train tts_debug optim.lrs=1 --run {folder}/run", "'lrs' (did you mean 'lr'?)", "unknown-override"),
     Bad("train tts_debug steps=many --run {folder}/run", "must be a whole number", "override-of-another-type"),
     Bad("train tts_debug steps --run {folder}/run", "key=value", "override-without-value"),
+    *(
+        Bad(f"train {recipe} {change} --corpus {{good_corpus}} --run {{folder}}/run", says, f"override-{change}")
+        for recipe, change, says in (
+            ("tts_debug", "log_every=0", "log_every 0"),
+            ("tts_debug", "steps=-1", "steps -1 is negative"),
+            ("tts_debug", "optim.decay_share=0", "decay_share 0.0"),
+            ("tts_debug", "optim.warmup_steps=-1", "warmup_steps -1"),
+            ("codec_mini", "loop.log_every=-5", "log_every -5"),
+            ("codec_mini", "objective.batch_size=0", "batch_size 0"),
+            ("codec_mini", "crop_frames=0", "crop_frames 0"),
+            ("codec_mini", "crop_frames=1000", "no recording is 20 s"),
+            ("codec_mini", "cut=0", "cut 0"),
+            ("codec_mini", "cut=7", "7 codebooks asked for"),
+            ("durations_mini", "batch_size=0", "batch_size 0"),
+            ("tts_mini", "frame_budget=0", "frame_budget 0"),
+            ("tts_mini", "global_.heads=7", "not a multiple of 7 heads"),
+            ("tts_mini", "local_.heads=0", "heads must be at least 1"),
+            ("tts_mini", "num_codebooks=3", "4 values for 3 codebooks"),
+        )
+    ),
     Bad("train codec_mini --run {folder}/run", "needs --corpus", "recipe-without-corpus"),
     Bad("train codec_mini --corpus {folder}/missing --run {folder}/run", "no folder", "missing-training-corpus"),
     Bad("train codec_mini --corpus {folder} --run {folder}/run", "no manifest", "training-corpus-without-manifest"),

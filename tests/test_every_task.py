@@ -12,6 +12,8 @@ from uniaudio.sequence.layout import ROLES, Layout, is_aligned
 from uniaudio.sequence.vocabulary import Vocabulary, standard_marks
 from uniaudio.tasks import MODALITIES, TASKS
 from uniaudio.tokenizers import TOKENIZERS
+from uniaudio.tokenizers.midi import Note
+from uniaudio.tokenizers.voice import VoiceTokenizer
 
 SECONDS = 1.2
 
@@ -90,8 +92,9 @@ def test_the_debug_engine_generates_the_right_length(engine: TokenEngine, name: 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_same_seed_gives_the_same_audio(engine: TokenEngine, name: str):
     request = request_for(TASKS[name])
+    seconds = 0.4 if TASKS[name].length == "seconds" else None
     first, again, other = (
-        engine.generate(name, request, sampling=Sampling(seed=seed, temperature=1.0, top_k=0), seconds=0.4).samples
+        engine.generate(name, request, sampling=Sampling(seed=seed, temperature=1.0, top_k=0), seconds=seconds).samples
         for seed in (3, 3, 4)
     )
     assert (first == again).all()
@@ -130,6 +133,40 @@ def test_a_text_without_durations_ends_by_itself_or_at_its_bound(engine: TokenEn
         engine.reader.durations = durations
     assert not items["text", "phoneme"].aligned
     assert low < high and low <= codes.shape[1] <= high
+    expected = high / 2
+    ratios = engine.num_frames(task, items, Sampling(min_ratio=0.8, max_ratio=1.2), None)
+    assert ratios == (round(expected * 0.8), round(expected * 1.2))
+
+
+def test_ratios_bound_only_a_length_that_is_expected(engine: TokenEngine):
+    sampling = Sampling(min_ratio=0.5, max_ratio=2.0)
+    for name, lengths in (("speech_enhancement", (38, 38)), ("text_to_sound", (25, 100))):
+        task = TASKS[name]
+        assert engine.num_frames(task, engine.reader.read(task, request_for(task)), sampling, 2.0) == lengths
+    task = TASKS["tts"]
+    low, high = engine.num_frames(task, engine.reader.read(task, request_for(task)), sampling, None)
+    assert low == high
+
+
+def test_a_batch_differs_in_its_seeds_only(engine: TokenEngine):
+    request = request_for(TASKS["tts"])
+    with pytest.raises(ValueError, match="one sampling per request"):
+        engine.generate_batch("tts", [request, request], [Sampling()])
+    with pytest.raises(ValueError, match="seeds only"):
+        engine.generate_batch("tts", [request, request], [Sampling(), Sampling(seed=1, temperature=0.5)])
+
+
+def test_a_long_text_reads_its_voice_once(engine: TokenEngine, monkeypatch: pytest.MonkeyPatch):
+    encode, calls = VoiceTokenizer.encode, []
+    monkeypatch.setattr(VoiceTokenizer, "encode", lambda self, value: calls.append(value) or encode(self, value))
+    task, request = TASKS["tts"], request_for(TASKS["tts"])
+    texts = ["The first part.", "And the second one."]
+    parts = engine.reader.read_parts(task, request, texts)
+    assert len(calls) == 1
+    for text, items in zip(texts, parts, strict=True):
+        alone = engine.reader.read(task, {**request, "text": text})
+        assert items.keys() == alone.keys()
+        assert all(torch.equal(items[key].ids, alone[key].ids) for key in alone)  # type: ignore[arg-type]
 
 
 def test_requests_that_do_not_fit_are_refused(engine: TokenEngine):
@@ -143,6 +180,13 @@ def test_requests_that_do_not_fit_are_refused(engine: TokenEngine):
         engine.generate("tts", {"text": 123, "speaker": noise(1)})
     with pytest.raises(InputError, match="seconds"):
         engine.generate("text_to_sound", {"caption": "rain"}, seconds=-1.0)
+    with pytest.raises(InputError, match="follows from its text"):
+        engine.generate("tts", request_for(TASKS["tts"]), seconds=2.0)
+    with pytest.raises(InputError, match="a recording is needed .*, not int"):
+        engine.generate("tts", {"text": "Hello.", "speaker": 3})
+    overlapping = [Note(start=0.0, end=0.5, pitch=60, lyric="la"), Note(start=0.2, end=0.7, pitch=62, lyric="la")]
+    with pytest.raises(InputError, match="notes overlap"):
+        engine.generate("singing_synthesis", {"score": overlapping, "speaker": noise(1)})
     with pytest.raises(InputError, match="the same"):
         engine.generate("speech_edit", {"source": noise(2), "text": "One two.", "edited_text": "One two."})
     engine_of_one = debug_engine()

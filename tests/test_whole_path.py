@@ -103,6 +103,41 @@ def test_tokenizing_again_does_nothing(work: Path):
     assert {path: path.stat().st_mtime_ns for path in (work / "tokens").rglob("*")} == before
 
 
+def test_tokens_of_another_codec_are_refused(work: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="another codec"):
+        other = [*CODEC_RUN, "loop.seed=1"]
+        recipes.run("codec_mini", other, corpus=work / "corpus", run=tmp_path / "codec")
+        recipes.tokenize(work / "corpus", work / "tokens", str(tmp_path / "codec"))
+
+
+def test_only_the_splits_of_the_corpus_are_tokenised(work: Path, tmp_path: Path):
+    lines = (work / "corpus" / "manifest.jsonl").read_text().splitlines()
+    rows = [{**row, "audio": str(work / "corpus" / row["audio"])} for row in map(json.loads, lines)]
+    for splits in (["train"], ["dev"]):
+        kept = [json.dumps(row) + "\n" for row in rows if row["split"] in splits]
+        (tmp_path / "manifest.jsonl").write_text("".join(kept))
+        if splits == ["train"]:
+            recipes.tokenize(tmp_path, tmp_path / "out", str(work / "codec"))
+            assert [path.name for path in (tmp_path / "out").iterdir()] == ["train"]
+            continue
+        with pytest.raises(InputError, match="no rows of split 'train'"):
+            recipes.tokenize(tmp_path, tmp_path / "out", str(work / "codec"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (["num_codebooks=4", "objective.slot_weights=[]"], "the tokens have 3"),
+        (["codebook_size=4"], "the tokens hold the code"),
+        (["objective.slot_weights=[1.0]"], "1 values for 2 codebooks"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_the_tokens_is_refused(work: Path, tmp_path: Path, changes: list[str], says: str):
+    with pytest.raises(InputError, match=says):
+        recipes.run("tts_mini", [*LM_RUN, *changes], corpus=work / "tokens", run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_evaluation_judges_the_model(work: Path, capsys: pytest.CaptureFixture[str]):
     out = work / "evaluation"
     arguments = (["codec", "tts"], str(work / "tiny"), work / "corpus", out, 4, 0)

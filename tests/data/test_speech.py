@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from uniaudio.data.manifests import read_manifest
+from uniaudio.data.crops import Crops
+from uniaudio.data.manifests import Row, read_manifest
 from uniaudio.data.speech import BatchPlan, SpeechExamples, duration_batch
 from uniaudio.data.tokens import TokenStore, tokenize
 from uniaudio.errors import InputError
+from uniaudio.lm.duration import DurationConfig, DurationPredictor
 from uniaudio.recipes.debug import debug_engine
+from uniaudio.recipes.lm import DurationObjective
 from uniaudio.sequence.layout import ROLES
 from uniaudio.tokenizers.phoneme import PHONEME_IDS
 
@@ -120,3 +123,23 @@ def test_bad_manifests_are_named(tmp_path: Path):
     (tmp_path / "manifest.jsonl").write_text("")
     with pytest.raises(InputError, match="no rows"):
         read_manifest(tmp_path, "test")
+
+
+def test_nothing_usable_is_told_at_once(store: TokenStore):
+    with pytest.raises(InputError, match="no utterance"):
+        BatchPlan(np.array([], dtype=int), budget=100)
+    with pytest.raises(InputError, match="second utterance"):
+        SpeechExamples(store, debug_engine().layout, 25.0, budget=2000, max_seconds=0.1)
+    silent = TokenStore(store.rows, {**store.tensors, "phone_offsets": store.tensors["phone_offsets"] * 0})
+    with pytest.raises(InputError, match="phone times"):
+        DurationObjective(DurationPredictor(DurationConfig(width=16, layers=1)), silent, 2)
+    row = Row(id="a", audio=Path("a.wav"), split="train", seconds=0.3)
+    with pytest.raises(InputError, match="no recording is 0.5 s"):
+        Crops([row], 16000, 640, 16000)
+
+
+def test_a_text_that_cannot_be_spoken_is_named(tmp_path: Path):
+    rows = read_manifest(write_corpus(tmp_path), "train")
+    bad = Row(id="u9", audio=rows[0].audio, split="train", seconds=1.0, text="...", segments=rows[0].segments)
+    with pytest.raises(InputError, match="utterance 'u9'"):
+        tokenize([bad], debug_engine().codec)

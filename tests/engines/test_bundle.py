@@ -71,3 +71,40 @@ def test_what_is_no_engine_is_refused(saved: Path, tmp_path: Path):
     checkpoint.save(tmp_path / "no_words", loaded.tensors, loaded.config, extra={"README.md": ""})
     with pytest.raises(InputError, match="incomplete"):
         load(str(tmp_path / "no_words"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("name", None, "incomplete or damaged"),
+        ("tasks", 3, "incomplete or damaged"),
+        ("semantic", 3, "incomplete or damaged"),
+        ("lm.num_slots", 2, "slots of the language model"),
+        ("lm.num_ids", 7, "ids of the language model"),
+        ("codec.codebook_size", 64, "codebooks of the codec"),
+        ("codec.num_codebooks", 4, "codebooks of the codec"),
+    ],
+)
+def test_parts_that_are_missing_wrong_or_do_not_fit_are_named(
+    saved: Path, tmp_path: Path, entry: str, value: object, message: str
+):
+    loaded = checkpoint.load(saved)
+    *path, key = entry.split(".")
+    place = loaded.config[path[0]] if path else loaded.config
+    if value is None:
+        del place[key]
+    else:
+        place[key] = value
+    extra = {"vocabulary.json": (saved / "vocabulary.json").read_text(), "README.md": ""}
+    checkpoint.save(tmp_path / "odd", loaded.tensors, loaded.config, extra=extra)
+    with pytest.raises(InputError, match=message):
+        load(str(tmp_path / "odd"))
+
+
+def test_missing_semantic_tensors_are_named(saved: Path, tmp_path: Path):
+    loaded = checkpoint.load(saved)
+    tensors = {name: value for name, value in loaded.tensors.items() if name != "semantic.mean"}
+    extra = {"vocabulary.json": (saved / "vocabulary.json").read_text(), "README.md": ""}
+    checkpoint.save(tmp_path / "odd", tensors, loaded.config, extra=extra)
+    with pytest.raises(InputError, match="semantic.mean"):
+        load(str(tmp_path / "odd"))

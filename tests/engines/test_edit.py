@@ -65,3 +65,12 @@ def test_a_long_text_is_cut_where_a_reader_would_pause():
     ]
     with pytest.raises(InputError, match="nothing to speak"):
         split_text("🙂 ...")
+
+
+def test_a_text_is_not_cut_after_an_abbreviation():
+    text = "Yesterday we met the famous Dr. Smith and his old friend J. R. Jones at home."
+    assert split_text(text) == [text]
+    text = "Yesterday we all met the famous physician. Then we went home."
+    assert split_text(text) == ["Yesterday we all met the famous physician.", "Then we went home."]
+    words = "a run of words that goes on up to the limit of a part and there stands near the end Dr. Watson of London"
+    assert [part.split()[0] for part in split_text(words)] == ["a", "Dr."]

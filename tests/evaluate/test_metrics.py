@@ -1,13 +1,19 @@
 """The judges give known answers, and get worse when the audio does."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from uniaudio.audio.io import Audio, read_audio
+from uniaudio.errors import InputError
+from uniaudio.evaluate.metrics import PACKAGES
 from uniaudio.evaluate.metrics.speaker_similarity import similarity, speaker_embedding
 from uniaudio.evaluate.metrics.stoi import stoi
 from uniaudio.evaluate.metrics.wer import plain_words, recognise, word_error_rate
 from uniaudio.evaluate.report import mean_with_interval, table
+from uniaudio.evaluate.run import evaluate_tasks
 from uniaudio.weights import FOLDER
 
 VOICES = sorted((FOLDER / "voices").glob("*.flac"))
@@ -17,6 +23,14 @@ def with_noise(audio: Audio, snr_db: float) -> Audio:
     noise = np.random.default_rng(0).standard_normal(audio.samples.shape)
     scale = np.sqrt(np.mean(audio.samples**2) / np.mean(noise**2)) * 10 ** (-snr_db / 20)
     return Audio((audio.samples + scale * noise).clip(-1, 1).astype(np.float32), audio.sample_rate)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_missing_judge_is_named_with_the_way_to_install_it(package: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=f"needs the package {package}.*pip install") as caught:
+        evaluate_tasks(["codec"], "no-such-model", Path("data"), Path("out"), None, 0)
+    assert "\n" not in str(caught.value)
 
 
 def test_word_error_rate_counts_edits():

@@ -115,7 +115,23 @@ def test_the_repetition_guard_never_forbids_the_end_mark() -> None:
     assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("options", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.1}, {"top_k": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"top_p": float("nan")},
+        {"top_k": -1},
+    ],
+)
 def test_impossible_settings_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="temperature >= 0"):
         Sampling(**options)
+
+
+@pytest.mark.parametrize("ratios", [(0.0, 1.0), (1.5, 1.0), (float("nan"), 1.0), (1.0, float("nan"))])
+def test_ratios_that_leave_no_length_are_refused(ratios: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="min_ratio <= max_ratio"):
+        Sampling(min_ratio=ratios[0], max_ratio=ratios[1])

@@ -14,6 +14,7 @@ import torch
 from uniaudio import checkpoint
 from uniaudio.errors import InputError
 from uniaudio.recipes import debug, run
+from uniaudio.train.log import TrainLog
 from uniaudio.train.loop import LoopConfig, TrainState, train
 from uniaudio.train.optim import OptimConfig, build_optimizers, lr_scale
 
@@ -65,6 +66,7 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, number: int, c
         time.sleep(0.01)
     process.send_signal(number)
     assert process.wait(60) == code
+    checkpoint.recover(tmp_path / "killed" / "checkpoint")  # the kill may have come between two renames
     saved = checkpoint.load(tmp_path / "killed" / "checkpoint").config["step"]
     assert 0 < saved < 60, "the run must have been stopped in its middle"
     run("tts_debug", overrides, run=tmp_path / "killed")
@@ -93,6 +95,72 @@ def test_a_step_without_a_finite_gradient_changes_nothing():
     assert state.step == 2
     assert all(torch.equal(before[k], v) for k, v in objective.module.state_dict().items())
     assert all(torch.equal(a, b) for a, b in zip(average, state.ema.average, strict=True))
+
+
+def test_a_batch_that_is_not_finite_changes_no_codec(monkeypatch: pytest.MonkeyPatch):
+    objective = debug.codec_objective()
+    state = TrainState(objective, LoopConfig(steps=30, bf16=False, optim=OPTIMS["adamw"]))
+    good = objective.batch
+    for quantized in (False, True):  # before the codebooks have started, and after
+        state.step = 25
+        if quantized:
+            state.advance()
+        before = {k: v.clone() for k, v in objective.module.state_dict().items()}
+        with monkeypatch.context() as patch:
+            patch.setattr(objective, "batch", lambda seed, step: (good(seed, step)[0] * float("nan"), good(0, 0)[1]))
+            state.advance()
+        assert all(torch.equal(before[k], v) for k, v in objective.module.state_dict().items())
+        assert bool(objective.module.get_buffer("codec.quantizer.codebooks.0.started")) == quantized
+
+
+def test_a_figure_is_averaged_over_the_steps_that_had_it(tmp_path: Path):
+    log = TrainLog(tmp_path, 0, 4, every=4)
+    for step in range(1, 5):
+        log.add(step, {"loss": float(step), **({"late": 3.0} if step > 2 else {})}, 0.1)
+    log.close()
+    row = json.loads((tmp_path / "log.jsonl").read_text())
+    assert row["loss"] == 2.5 and row["late"] == 3.0 and row["seconds_per_step"] == 0.1
+
+
+def test_the_log_is_closed_when_a_step_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    closed: list[bool] = []
+    monkeypatch.setattr(TrainLog, "close", lambda log: closed.append(True))
+    objective = debug.lm_objective()
+    monkeypatch.setattr(objective, "batch", lambda seed, step: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(objective, LoopConfig(steps=1, bf16=False), tmp_path)
+    assert closed == [True]
+
+
+@pytest.mark.parametrize("lost", ["step", "ema", "model", "optimizer", "stranger"])
+def test_a_checkpoint_that_lacks_something_is_refused(tmp_path: Path, lost: str):
+    loop = LoopConfig(steps=1, bf16=False)
+    train(debug.lm_objective(), loop, tmp_path)
+    loaded = checkpoint.load(tmp_path / "checkpoint")
+    tensors, config = dict(loaded.tensors), dict(loaded.config)
+    if lost == "step":
+        del config["step"]
+    elif lost == "stranger":
+        tensors["other.x"] = torch.zeros(1)
+    else:
+        del tensors[next(name for name in sorted(tensors) if name.startswith(f"{lost}."))]
+    checkpoint.save(tmp_path / "checkpoint", tensors, config)
+    with pytest.raises(InputError):
+        train(debug.lm_objective(), loop, tmp_path)
+
+
+def test_the_time_limit_of_the_config_stays_unless_another_is_given(tmp_path: Path):
+    assert LoopConfig(stop_after_minutes=5.0).ending_after(None).stop_after_minutes == 5.0
+    assert LoopConfig(stop_after_minutes=5.0).ending_after(2.0).stop_after_minutes == 2.0
+    run("tts_debug", ["steps=9", "stop_after_minutes=0"], run=tmp_path)
+    assert checkpoint.load(tmp_path / "checkpoint").config["step"] == 1
+
+
+def test_muon_needs_a_torch_that_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(InputError, match="torch >= 2.9"):
+        run("tts_debug", ["optim.name=muon"], run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_configuration_is_refused(tmp_path: Path):

@@ -45,7 +45,12 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def start(self, x: Tensor, iterations: int = 12) -> None:
-        """Set the entries by k-means over x [M, D] (random distinct starts when there are enough)."""
+        """Set the entries by k-means over x [M, D] (random distinct starts when there are enough).
+
+        x that is not finite changes nothing.
+        """
+        if not bool(x.isfinite().all()):
+            return
         size = self.vectors.shape[0]
         picks = torch.randperm(x.shape[0], device=x.device)[:size]
         picks = picks.repeat(-(-size // picks.numel()))[:size]
@@ -65,7 +70,12 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def update(self, x: Tensor, ids: Tensor) -> None:
-        """Move the entries towards the mean of what fell to them; replace dead entries by random vectors of x."""
+        """Move the entries towards the mean of what fell to them; replace dead entries by random vectors of x.
+
+        x [M, D] that is not finite changes nothing.
+        """
+        if not bool(x.isfinite().all()):
+            return
         count, total = self._assign(x, ids)
         self.cluster_size.lerp_(count, 1 - self.decay)
         self.vector_sum.lerp_(total, 1 - self.decay)

@@ -10,15 +10,22 @@ import torch
 from torch import Tensor
 
 from uniaudio.data.manifests import Row
+from uniaudio.errors import InputError
 
 IGNORED = -100  # label of a frame whose phone is unknown
 
 
 class Crops:
-    """Draws [B, 1, N] crops with a random gain; recordings are decoded once and kept as 16-bit samples."""
+    """Draws [B, 1, N] crops with a random gain; recordings are decoded once and kept as 16-bit samples.
+
+    Recordings shorter than half a crop are left out; raises InputError when nothing is left.
+    """
 
     def __init__(self, rows: Sequence[Row], num_samples: int, hop_length: int, sample_rate: int) -> None:
         self.rows = [row for row in rows if row.seconds * sample_rate >= 0.5 * num_samples]
+        if not self.rows:
+            seconds = 0.5 * num_samples / sample_rate
+            raise InputError(f"no recording is {seconds:g} s or longer: give longer recordings or lower crop_frames")
         self.num_samples, self.hop_length, self.sample_rate = num_samples, hop_length, sample_rate
         names = {segment[0] for row in self.rows for segment in row.segments or []}
         self.phones = {name: index for index, name in enumerate(sorted(names))}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from uniaudio.data.tokens import TokenStore
+from uniaudio.errors import InputError
 from uniaudio.sequence.batch import Batch, collate
 from uniaudio.sequence.layout import Layout, Sequence
 from uniaudio.tasks import TASKS
@@ -20,10 +21,13 @@ from uniaudio.tokenizers.phoneme import PHONEME_IDS, PhonemeDurationTokenizer
 class BatchPlan:
     """Which utterances make the batch of a step: shuffled, sorted by length inside chunks, filled to a frame budget.
 
-    A pure function of (seed, step): every epoch is planned from the seed and its number.
+    A pure function of (seed, step): every epoch is planned from the seed and its number. Raises InputError when there
+    is no utterance to plan with.
     """
 
     def __init__(self, lengths: np.ndarray, budget: int, chunk: int = 512) -> None:
+        if not len(lengths):
+            raise InputError("there is no utterance to train on: give a corpus that has some")
         self.lengths, self.budget, self.chunk = lengths, budget, chunk
         self._planned: dict[tuple[int, int], list[list[int]]] = {}
 
@@ -61,7 +65,8 @@ class BatchPlan:
 class SpeechExamples:
     """`tts` examples: phones at their true times, a voice from another utterance of the speaker, the codes.
 
-    Utterances without phone times, and speakers with a single utterance, are left out.
+    Utterances without phone times, and speakers with a single utterance, are left out. Raises InputError
+    when nothing is left.
     """
 
     def __init__(self, store: TokenStore, layout: Layout, frame_rate: float, budget: int, max_seconds: float = 8.0):
@@ -77,6 +82,9 @@ class SpeechExamples:
             for index, row in enumerate(store.rows)
             if phones[index] and len(self.by_speaker[row["speaker"]]) > 1 and row["seconds"] <= max_seconds
         ]
+        if not self.usable:
+            needs = f"phone times, a second utterance of its speaker, and at most {max_seconds:g} s"
+            raise InputError(f"no utterance can be used for tts, each needs {needs}: tokenise a corpus that has such")
         lengths = store.num_frames()[self.usable] * 2 + round(3 * frame_rate) + 16
         self.plan = BatchPlan(lengths, budget)
 

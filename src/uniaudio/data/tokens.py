@@ -63,14 +63,27 @@ class TokenStore:
     def load(cls, folder: Path, codec_hash: str | None = None) -> "TokenStore":
         """Read a store; raises InputError if it is damaged or was made by another codec than `codec_hash`."""
         loaded = checkpoint.load(folder)
-        if codec_hash is not None and loaded.config["codec"] != codec_hash:
-            raise InputError(f"{folder} was tokenised by another codec; tokenise the corpus again")
+        if codec_hash is not None and loaded.config.get("codec") != codec_hash:
+            raise InputError(f"{folder} was tokenised by another codec; tokenise the corpus into another folder")
         rows = json.loads((loaded.folder / "rows.json").read_text(encoding="utf-8"))
         return cls(rows, loaded.tensors)
 
 
+def _timed(row: Row) -> list[TimedPhone]:
+    """Return the phones of a recording with their times; none when it has no segments."""
+    if not row.segments:
+        return []
+    try:
+        return transfer_times(phonemes(row.text), row.segments)
+    except InputError as error:
+        raise InputError(f"utterance {row.id!r} of the corpus: {error}") from error
+
+
 def tokenize(rows: Sequence[Row], codec: Codec) -> TokenStore:
-    """Encode every recording and time its phones; shows progress."""
+    """Encode every recording and time its phones; shows progress.
+
+    Raises InputError, naming the utterance, for one that has segments and a text that cannot be spoken.
+    """
     from tqdm import tqdm
 
     from uniaudio.audio.io import read_audio
@@ -85,7 +98,7 @@ def tokenize(rows: Sequence[Row], codec: Codec) -> TokenStore:
         item = encode_samples(codec, torch.from_numpy(audio.samples[0]))
         assert item.ids is not None
         codes.append(item.ids.t().to(torch.int16))
-        for phone, _, end in transfer_times(phonemes(row.text), row.segments) if row.segments else []:
+        for phone, _, end in _timed(row):
             phone_ids.append(PHONEME_IDS[phone])
             phone_ends.append(end)
         offsets.append(len(phone_ids))

@@ -20,7 +20,7 @@ from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.tokenizers.semantic import SemanticTokenizer, make_features
 
 FORMAT = "uniaudio-tokens-1"
-_EXACT = ("codec.quantizer.", "semantic.")  # kept in float32: rounding them would change the codes
+_EXACT = ("codec.quantizer.", "semantic.")  # kept exactly (the encoder is rounded to bfloat16, which changes few codes)
 _LEARNING = (".vector_sum", ".cluster_size")  # what codebooks need to learn further; a shipped engine does without
 _SCALE = "::scale"
 
@@ -36,29 +36,54 @@ def load_engine(name_or_folder: str) -> TokenEngine:
     if data.get("format") != FORMAT:
         raise InputError(f"{folder} is not an engine (format {data.get('format')!r}, need {FORMAT!r})")
     try:
-        vocabulary = Vocabulary.from_json((loaded.folder / "vocabulary.json").read_text(encoding="utf-8"))
-        codec = Codec(config.from_dict(CodecConfig, data["codec"]))
-        lm = MultiScaleLM(config.from_dict(MultiScaleConfig, data["lm"]))
-        durations = (
-            None if data["duration"] is None else DurationPredictor(config.from_dict(DurationConfig, data["duration"]))
-        )
-        sampling = config.from_dict(Sampling, data["sampling"])
-    except (KeyError, OSError) as error:
-        raise InputError(f"{folder} is incomplete ({error}); fetch the model again") from error
+        return _build(loaded)
+    except (KeyError, TypeError, OSError) as error:
+        raise InputError(f"{folder} is incomplete or damaged ({error}); fetch the model again") from error
+
+
+def _build(loaded: checkpoint.Checkpoint) -> TokenEngine:
+    """Return the engine of a checkpoint; raises InputError, or what a missing or wrong entry leads to."""
+    data, tensors = loaded.config, _unpack(loaded.tensors)
+    name, tasks, caption = data["name"], data["tasks"], data.get("caption")
+    vocabulary = Vocabulary.from_json((loaded.folder / "vocabulary.json").read_text(encoding="utf-8"))
+    codec_config = config.from_dict(CodecConfig, data["codec"])
+    lm_config = config.from_dict(MultiScaleConfig, data["lm"])
+    sampling = config.from_dict(Sampling, data["sampling"])
+    if not isinstance(name, str) or not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
+        raise TypeError("name must be a text and tasks a list of texts")
+    if caption is not None and not isinstance(caption, str):
+        raise TypeError("caption must be a text")
+    _check_fit(vocabulary, codec_config, lm_config)
+    codec, lm, durations = Codec(codec_config), MultiScaleLM(lm_config), None
     parts: dict[str, nn.Module] = {"codec": codec, "lm": lm}
-    if durations is not None:
-        parts["duration"] = durations
-    tensors = _unpack(loaded.tensors)
-    for name, vectors in list(tensors.items()):
-        if name.startswith("codec.quantizer.") and name.endswith(".vectors"):
-            book = name.removesuffix(".vectors")
+    if data["duration"] is not None:
+        parts["duration"] = durations = DurationPredictor(config.from_dict(DurationConfig, data["duration"]))
+    for key, vectors in list(tensors.items()):
+        if key.startswith("codec.quantizer.") and key.endswith(".vectors"):
+            book = key.removesuffix(".vectors")
             tensors |= {f"{book}.vector_sum": vectors.clone(), f"{book}.cluster_size": torch.ones(len(vectors))}
     for prefix, module in parts.items():
         checkpoint.load_into(module, tensors, f"{prefix}.")
         module.eval().requires_grad_(False)
-    semantic = _semantic(data.get("semantic"), loaded.tensors, codec.config.frame_rate)
-    reader = ItemReader(codec, durations, semantic, data.get("caption"))
-    return TokenEngine(data["name"], tuple(data["tasks"]), codec, lm, Layout(vocabulary), reader, sampling)
+    semantic = _semantic(data.get("semantic"), loaded.tensors, codec_config.frame_rate)
+    if semantic is not None and semantic.num_ids > vocabulary.section("semantic").size:
+        raise InputError("the semantic tokens do not fit their section of the vocabulary; fetch the model again")
+    reader = ItemReader(codec, durations, semantic, caption)
+    return TokenEngine(name, tuple(tasks), codec, lm, Layout(vocabulary), reader, sampling)
+
+
+def _check_fit(vocabulary: Vocabulary, codec: CodecConfig, lm: MultiScaleConfig) -> None:
+    """Raise InputError unless vocabulary, codec and language model agree on their ids and codebooks."""
+    codebooks = vocabulary.num_codebooks, vocabulary.codebook_size
+    pairs = (
+        ("codebooks of the codec", (codec.num_codebooks, codec.codebook_size), codebooks),
+        ("codec ids", vocabulary.section("codec").size, codec.num_codebooks * codec.codebook_size + 1),
+        ("slots of the language model", lm.num_slots, vocabulary.num_codebooks),
+        ("ids of the language model", lm.num_ids, vocabulary.num_ids),
+    )
+    for what, found, needed in pairs:
+        if found != needed:
+            raise InputError(f"the parts of the model do not fit: {what} are {found}, not {needed}; fetch it again")
 
 
 def save_engine(folder: Path, engine: TokenEngine, card: str) -> None:
@@ -129,5 +154,10 @@ def _semantic(
 ) -> SemanticTokenizer | None:
     if settings is None:
         return None
+    if not isinstance(settings, dict):
+        raise TypeError("semantic must be an object")
     parts = {name: tensors[f"semantic.{name}"] for name in ("centroids", "mean", "std")}
+    centroids, mean, std = parts.values()
+    if centroids.ndim != 2 or not mean.shape == std.shape == centroids.shape[1:]:
+        raise InputError("the semantic tensors of the model do not fit one another; fetch the model again")
     return SemanticTokenizer(make_features(settings), frame_rate=frame_rate, **parts)

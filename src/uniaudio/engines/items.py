@@ -4,7 +4,9 @@ T frames, K codebooks, P phones
 """
 
 import functools
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +45,22 @@ class ItemReader:
 
     def read(self, task: Task, request: Mapping[str, Any]) -> Items:
         """Return the items of a request; raises InputError for a value that cannot be used."""
+        return self._read(task, request, {})
+
+    def read_parts(self, task: Task, request: Mapping[str, Any], texts: Sequence[str]) -> list[Items]:
+        """Return the items of a request for each of some texts; the other fields are read only once."""
+        first = self.read(task, {**request, "text": texts[0]})
+        shared = {key: item for key, item in first.items() if key[0] != "text"}
+        return [first, *(self._read(task, {**request, "text": text}, shared) for text in texts[1:])]
+
+    def _read(self, task: Task, request: Mapping[str, Any], known: Items) -> Items:
+        """Return the items of a request, those that are `known` as they are."""
         if task.name == "speech_edit":
             return self._speech_edit(request)
-        items: dict[tuple[str, str], Item] = {}
+        items = dict(known)
         for field, modality in task.items:
-            items[field, modality] = getattr(self, f"_{modality}")(request[field])
+            if (field, modality) not in items:
+                items[field, modality] = getattr(self, f"_{modality}")(request[field])
         return items
 
     def times(self, text: str) -> list[TimedPhone]:
@@ -70,6 +83,8 @@ class ItemReader:
             if not MIN_SECONDS <= value.seconds <= MAX_SECONDS:
                 raise InputError(f"the recording lasts {value.seconds:.2f} s; give {MIN_SECONDS} to {MAX_SECONDS:g} s")
             return value
+        if not isinstance(value, str | os.PathLike):
+            raise InputError(f"a recording is needed (an Audio or the name of a file), not {type(value).__name__}")
         return read_audio(Path(value), max_seconds=MAX_SECONDS, min_seconds=MIN_SECONDS)
 
     def _codec(self, value: Any) -> Item:
@@ -130,6 +145,6 @@ def as_text(value: Any) -> str:
 def _score(value: Any) -> list[Note]:
     if isinstance(value, str | Path):
         return read_score(Path(value))
-    if isinstance(value, list) and all(isinstance(note, Note) for note in value):
-        return value
+    if isinstance(value, list):
+        value = [asdict(note) if isinstance(note, Note) else note for note in value]
     return parse_score(value)

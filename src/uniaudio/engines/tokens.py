@@ -58,14 +58,21 @@ class TokenEngine:
         seconds: float | None = None,
         on_frame: Progress | None = None,
     ) -> Audio:
-        """Return the audio [1, N] for one request; a long text is spoken part by part, all parts in one batch."""
+        """Return the audio [1, N] for one request; a long text is spoken part by part, all parts in one batch.
+
+        `seconds` is the length of the result, for the tasks where it is free. Raises InputError for a task or a value
+        that does not fit.
+        """
         task = check_request(self, task_name, request)
+        _check_seconds(task, seconds)
         sampling = sampling or self.sampling
-        parts = [dict(request)]
         if task.length == "text":
-            parts = [{**request, "text": part} for part in split_text(as_text(request["text"]))]
-        samplings = [replace(sampling, seed=sampling.seed + 7919 * index) for index in range(len(parts))]
-        pieces = self.generate_batch(task_name, parts, samplings, seconds=seconds, on_frame=on_frame)
+            items = self.reader.read_parts(task, request, split_text(as_text(request["text"])))
+        else:
+            items = [self.reader.read(task, request)]
+        samplings = [replace(sampling, seed=sampling.seed + 7919 * index) for index in range(len(items))]
+        frames = self.generate_frames(task, items, samplings, seconds, on_frame)
+        pieces = [self.decode(codes) for codes in frames]
         if len(pieces) == 1:
             return pieces[0]
         pause = np.zeros((1, round(_PAUSE_SECONDS * self.sample_rate)), np.float32)
@@ -83,9 +90,14 @@ class TokenEngine:
     ) -> list[Audio]:
         """Return the audio of several requests of one task, generated together; each draws from its own seed.
 
-        All samplings must differ in their seeds only.
+        Raises ValueError unless there is one sampling per request and they differ in their seeds only.
         """
+        if not requests or len(requests) != len(samplings):
+            raise ValueError(f"need one sampling per request, got {len(samplings)} for {len(requests)} requests")
+        if any(replace(sampling, seed=samplings[0].seed) != samplings[0] for sampling in samplings):
+            raise ValueError("the samplings of a batch may differ in their seeds only")
         tasks = [check_request(self, task_name, request) for request in requests]
+        _check_seconds(tasks[0], seconds)
         items = [self.reader.read(tasks[0], request) for request in requests]
         frames = self.generate_frames(tasks[0], items, samplings, seconds, on_frame)
         return [self.decode(codes) for codes in frames]
@@ -119,22 +131,26 @@ class TokenEngine:
         return Legal(tuple(self.layout.allowed(task)), self.layout.vocabulary.mark("end"))
 
     def num_frames(self, task: Task, items: Items, sampling: Sampling, seconds: float | None) -> tuple[int, int]:
-        """Return the least and the greatest number of target frames: exact where the target follows an item."""
-        rate = self.codec.config.frame_rate
+        """Return the least and the greatest number of target frames.
+
+        A target that follows an item has exactly its length. Else the sampling's ratios bound the expected length; with
+        ratios of 1, a text without predicted times may take from half to twice of it.
+        """
+        rate, low, high = self.codec.config.frame_rate, sampling.min_ratio, sampling.max_ratio
         followed = [
             item for (field, modality), item in items.items() if field == task.length and is_aligned(modality, item)
         ]
         if followed:
-            expected = max(len(item) for item in followed)
-        elif task.length == "text":
+            exact = max(1, *(len(item) for item in followed))
+            return exact, exact
+        if task.length == "text":
             item = next(item for (field, _), item in items.items() if field == "text")
-            if item.aligned:
-                return len(item), len(item)
             expected = round(len(item) * _FRAMES_PER_PHONE * rate / 25)
-            return max(1, expected // 2), expected * 2
+            if low == high == 1.0:
+                return max(1, expected // 2), max(1, expected * 2)
         else:
             expected = round((DEFAULT_SECONDS if seconds is None else _checked_seconds(seconds)) * rate)
-        return max(1, round(expected * sampling.min_ratio)), max(1, round(expected * sampling.max_ratio))
+        return max(1, round(expected * low)), max(1, round(expected * high))
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Audio:
@@ -152,6 +168,7 @@ def vector_dim_of(items: Sequence[Items]) -> int:
 def split_text(text: str, limit: int = MAX_PART_CHARACTERS) -> list[str]:
     """Cut a text into parts of at most about `limit` characters, at sentence ends, else commas, else spaces.
 
+    What ends a sentence is decided as in `tokenizers.text`: no abbreviation is parted from the word that follows it.
     A part without words, such as a lone "...", is left out. Raises InputError for a text that cannot be spoken.
     """
     words = clean_text(text).split()
@@ -160,18 +177,34 @@ def split_text(text: str, limit: int = MAX_PART_CHARACTERS) -> list[str]:
     for index, word in enumerate(words):
         current.append(word)
         size = len(" ".join(current))
-        ends_sentence = word[-1] in ".!?" and size >= limit * 0.3
-        ends_clause = word[-1] in ",;:" and size >= limit * 0.6
+        mark = _mark_after(word)
+        ends_part = bool(mark) and size >= limit * (0.6 if mark == "," else 0.3)
         following = len(words[index + 1]) + 1 if index + 1 < len(words) else 0
-        if ends_sentence or ends_clause or size + following > limit:
-            parts.append(" ".join(current))
-            current = []
+        if ends_part or size + following > limit:
+            is_abbreviation = word[-1] == "." and not mark and following > 0 and len(current) > 1
+            cut = len(current) - 1 if is_abbreviation else len(current)
+            parts.append(" ".join(current[:cut]))
+            current = current[cut:]
     if current:
         parts.append(" ".join(current))
     spoken = [part for part in parts if any(said for said, _ in split_clauses(part))]  # not "..." on its own
     if not spoken:
         raise InputError(NOTHING_TO_SPEAK)
     return spoken
+
+
+def _mark_after(word: str) -> str:
+    """Return the pause after a word inside a text: "," "." "?" "!", or "" for none or the period of an abbreviation."""
+    marks = [mark for _, mark in split_clauses(f"{word} x")][:-1]  # the last one belongs to the x
+    sentence_ends = [mark for mark in marks if mark != ","]
+    if sentence_ends:
+        return sentence_ends[-1]
+    return "," if marks and not word[-1].isalnum() else ""  # a dash inside the word is no place to cut
+
+
+def _check_seconds(task: Task, seconds: float | None) -> None:
+    if seconds is not None and task.length != "seconds":
+        raise InputError(f"the length of {task.name} follows from its {task.length}: leave `seconds` out")
 
 
 def _checked_seconds(seconds: float) -> float:

@@ -1,18 +1,23 @@
 """Judge a model on held-out recordings: the codec's round trip, and speech made from text."""
 
+import hashlib
+import json
 import time
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from uniaudio.audio.io import Audio, read_audio
 from uniaudio.data.manifests import Row, read_manifest
 from uniaudio.engines import load
 from uniaudio.engines.tokens import TokenEngine
 from uniaudio.errors import InputError
+from uniaudio.evaluate.metrics import PACKAGES, judge_package
 from uniaudio.evaluate.metrics.speaker_similarity import similarity, speaker_embedding
 from uniaudio.evaluate.metrics.stoi import stoi
 from uniaudio.evaluate.metrics.wer import recognise, word_error_rate
@@ -40,10 +45,12 @@ def evaluate_tasks(
     """Judge `tasks` ("codec", "tts") of a model on the test split of `data`; return figures by task, and clips.
 
     What was already generated into `out` (same seed) is kept, so that an interrupted run goes on. Raises InputError
-    for a task that cannot be judged, missing data or a model without the task.
+    for a task that cannot be judged, missing data, a missing judge or a model without the task.
     """
     if data is None:
         raise InputError("evaluation needs held-out recordings: uniaudio synthesize speech --out DIR, then --data DIR")
+    for package in PACKAGES:
+        judge_package(package)
     engine = load(model)
     for task in tasks:
         if task not in _JUDGES:
@@ -138,13 +145,14 @@ def _evaluate_codec(engine: TokenEngine, rows: list[Row], out: Path, seed: int) 
 def _evaluate_tts(engine: TokenEngine, rows: list[Row], out: Path, seed: int) -> tuple[dict[str, Any], list[Clip]]:
     from tqdm import tqdm
 
-    voices = {row.speaker: row for row in rows}  # the last chosen recording of each speaker gives the voice
+    voices = {row.speaker: row for row in reversed(rows)}  # the first recording of each speaker gives the voice
     judged = [row for row in rows if voices[row.speaker].id != row.id]
     if not judged:
         raise InputError("evaluating tts needs at least two test recordings of a speaker; raise --limit")
-    paths = [out / "tts" / f"{row.id}-{seed}.wav" for row in judged]
+    _same_settings(out / "tts" / "settings.json", engine, {name: row.id for name, row in voices.items()}, seed)
+    paths = [out / "tts" / f"{row.id}.wav" for row in judged]
     factor = _speak(engine, judged, voices, paths, seed)
-    embeddings = {name: speaker_embedding(read_audio(row.audio)) for name, row in voices.items()}
+    embeddings = {name: _voice_of(row) for name, row in voices.items()}
     heard: dict[str, list[str]] = {"model": [], "reference": [], "codec": []}
     own: list[float] = []
     nearest: list[float] = []
@@ -174,17 +182,37 @@ def _evaluate_tts(engine: TokenEngine, rows: list[Row], out: Path, seed: int) ->
     return figures, clips
 
 
+def _voice_of(row: Row) -> np.ndarray:
+    try:
+        return speaker_embedding(read_audio(row.audio))
+    except ValueError as error:
+        raise InputError(f"{row.audio} cannot give a voice ({error}); take it out of the manifest") from error
+
+
+def _same_settings(path: Path, engine: TokenEngine, prompts: dict[str, str], seed: int) -> None:
+    """Keep what was generated only if it came from the same weights, sampling, seed and prompts."""
+    digest = hashlib.sha256()
+    for part in (engine.codec, engine.lm, engine.reader.durations):
+        for value in part.state_dict().values() if isinstance(part, nn.Module) else ():
+            digest.update(value.numpy().tobytes())
+    settings = {"weights": digest.hexdigest(), "sampling": asdict(engine.sampling), "seed": seed, "prompts": prompts}
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings:
+        raise InputError(f"{path.parent} holds clips of another model, seed or set of voices; give another --out")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+
 def _speak(engine: TokenEngine, rows: list[Row], voices: dict[str, Row], paths: list[Path], seed: int) -> float | str:
     """Generate what is not there yet; return seconds of work per second of audio."""
     from tqdm import tqdm
 
     spent = spoken = 0.0
-    for index, (row, path) in enumerate(zip(tqdm(rows, desc="tts", unit="clip"), paths, strict=True)):
+    for row, path in zip(tqdm(rows, desc="tts", unit="clip"), paths, strict=True):
         if path.exists():
             continue
         prompt = read_audio(voices[row.speaker].audio)
         begun = time.perf_counter()
-        sampling = replace(engine.sampling, seed=seed + index)
+        sampling = replace(engine.sampling, seed=seed + zlib.crc32(row.id.encode()))
         made = engine.generate("tts", {"text": row.text, "speaker": prompt}, sampling=sampling)
         spent += time.perf_counter() - begun
         spoken += made.seconds

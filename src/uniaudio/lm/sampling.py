@@ -3,6 +3,7 @@
 B batch, V candidates of a slot
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,8 @@ class Sampling:
     """How to sample. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 are off.
 
     `repetition_frames` > 0 forbids the first code of a frame once it has been the same for that many frames.
-    `min_ratio` and `max_ratio` bound the number of target frames, as factors on the expected number.
+    `min_ratio` and `max_ratio` bound the number of target frames, as factors on the expected number; a target that
+    follows an item frame by frame has exactly its length. Raises ValueError for values outside these ranges.
     """
 
     temperature: float = 0.8
@@ -26,8 +28,10 @@ class Sampling:
     max_ratio: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
+        if not (0 <= self.temperature < math.inf and 0 < self.top_p <= 1 and self.top_k >= 0):  # NaN fails too
             raise ValueError(f"need temperature >= 0, 0 < top_p <= 1 and top_k >= 0, got {self}")
+        if not 0 < self.min_ratio <= self.max_ratio < math.inf:
+            raise ValueError(f"need 0 < min_ratio <= max_ratio, got {self}")
 
 
 def filter_logits(logits: Tensor, sampling: Sampling) -> Tensor:

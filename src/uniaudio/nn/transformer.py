@@ -1,4 +1,4 @@
-"""A causal Transformer over vectors: pre-norm blocks, rotary positions, gated or plain feed-forward.
+"""A causal Transformer over vectors: pre-norm blocks, rotary positions, a plain feed-forward with GELU.
 
 B batch, T frames, D width
 """
@@ -15,13 +15,23 @@ from uniaudio.nn.rotary import rotary_table
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """Sizes of one Transformer; `expansion` is the feed-forward's width over D."""
+    """Sizes of one Transformer; `expansion` is the feed-forward's width over D.
+
+    Raises ValueError for a size below 1 and for heads that do not divide the width.
+    """
 
     width: int = 384
     layers: int = 6
     heads: int = 6
     expansion: float = 4.0
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("width", "layers", "heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of {self.heads} heads")
 
 
 class Block(nn.Module):
@@ -80,8 +90,3 @@ class Transformer(nn.Module):
         return KeyValueCache(
             self.config.layers, batch, self.config.heads, capacity, head_width, weight.dtype, str(weight.device)
         )
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Return the number of trainable values."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

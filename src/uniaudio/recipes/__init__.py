@@ -1,5 +1,7 @@
 """Whole runs as functions: what `uniaudio train`, `tokenize` and `evaluate` do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from uniaudio.errors import InputError
@@ -64,6 +66,17 @@ def evaluate(tasks: list[str], model: str, data: Path | None, out: Path, limit: 
     shown = [ui.Clip(title=c.title, task=c.task, path=c.path, inputs=c.inputs, seed=seed, model=model) for c in clips]
     ui.write_page(out, f"Evaluation of {model}", shown, table(results).splitlines())
     print(table(results))
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """Turn what a network says about its own sizes (a ValueError while it is built) into an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"the network cannot be built: {error}") from error
 
 
 def _needed(corpus: Path | None, name: str) -> Path:

@@ -1,6 +1,5 @@
 """Train the shipped codec, continue its decoder alone, and turn a corpus into tokens with it."""
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ from uniaudio import checkpoint, config
 from uniaudio.codec.model import Codec, CodecConfig
 from uniaudio.data.crops import Crops
 from uniaudio.data.manifests import read_manifest
-from uniaudio.data.tokens import tokenize
+from uniaudio.data.tokens import TokenStore, tokenize
 from uniaudio.errors import InputError
+from uniaudio.recipes import building
 from uniaudio.train.loop import LoopConfig, train
 from uniaudio.train.objectives.codec import CodecObjective, CodecObjectiveConfig
 from uniaudio.train.optim import OptimConfig
@@ -22,7 +22,10 @@ from uniaudio.train.optim import OptimConfig
 class CodecRecipe:
     """The codec run. With `start` (a codec run's folder or an engine) the weights start there, and the codec keeps its
     sizes; with `objective.decoder_only=true` besides, its codes stay the same and only the decoder goes on learning,
-    with `cut` from the first codebooks alone."""
+    with `cut` from the first codebooks alone.
+
+    Raises InputError for `crop_frames` or `cut` below 1.
+    """
 
     codec: CodecConfig = field(default_factory=CodecConfig)
     objective: CodecObjectiveConfig = field(default_factory=CodecObjectiveConfig)
@@ -37,6 +40,12 @@ class CodecRecipe:
         )
     )
 
+    def __post_init__(self) -> None:
+        if self.crop_frames < 1:
+            raise InputError(f"crop_frames {self.crop_frames} is no length of a crop: use 1 or more")
+        if self.cut is not None and self.cut < 1:
+            raise InputError(f"cut {self.cut} leaves no codebook: use 1 or more")
+
 
 def train_codec(overrides: list[str], corpus: Path, folder: Path, minutes: float | None) -> None:
     """Run `CodecRecipe` with overrides on a corpus of recordings.
@@ -50,20 +59,30 @@ def train_codec(overrides: list[str], corpus: Path, folder: Path, minutes: float
         raise InputError(f"start={recipe.start} brings the codec's sizes with it: leave out the codec.* changes")
     rows = read_manifest(corpus, "train")
     torch.manual_seed(recipe.loop.seed)
-    codec = Codec(recipe.codec) if recipe.start is None else load_codec(recipe.start)[0]
-    codec = codec if recipe.cut is None else codec.cut(recipe.cut)
+    with building():
+        codec = Codec(recipe.codec) if recipe.start is None else load_codec(recipe.start)[0]
+        codec = codec if recipe.cut is None else codec.cut(recipe.cut)
     shape = codec.config
     crops = Crops(rows, recipe.crop_frames * shape.hop_length, shape.hop_length, shape.sample_rate)
-    loop = dataclasses.replace(recipe.loop, stop_after_minutes=minutes)
-    train(CodecObjective(codec, crops, recipe.objective), loop, folder)
+    train(CodecObjective(codec, crops, recipe.objective), recipe.loop.ending_after(minutes), folder)
 
 
 def tokenize_corpus(corpus: Path, out: Path, model: str) -> None:
-    """Write a token store for every split of a corpus that is not there yet."""
+    """Write a token store for every split of a corpus that is not there yet.
+
+    Raises InputError for a corpus without a train split, and for a store in `out` that another codec made.
+    """
+    rows = read_manifest(corpus)
+    splits = {split: [row for row in rows if row.split == split] for split in ("train", "dev", "test")}
+    if not splits["train"]:
+        raise InputError(f"{corpus} has no rows of split 'train': name the split of each row in its manifest")
     codec, digest = load_codec(model)
-    for split in ("train", "dev", "test"):
-        if not (out / split / "config.json").exists():
-            tokenize(read_manifest(corpus, split), codec).save(out / split, digest)
+    done = [split for split in splits if (out / split / "config.json").exists()]
+    for split in done:
+        TokenStore.load(out / split, digest)
+    for split, of_split in splits.items():
+        if of_split and split not in done:
+            tokenize(of_split, codec).save(out / split, digest)
 
 
 def load_codec(model: str | Path) -> tuple[Codec, str]:

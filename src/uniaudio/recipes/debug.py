@@ -1,6 +1,5 @@
 """Tiny versions of everything: an untrained engine for all tasks, and trainers that overfit one batch in seconds."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -116,10 +115,10 @@ def lm_objective() -> LMObjective:
 def train_codec_debug(overrides: list[str], folder: Path, minutes: float | None) -> int:
     """Overfit the tiny codec on one batch; returns the steps done in all."""
     loop = config.override(_LOOP, overrides)
-    return train(codec_objective(), dataclasses.replace(loop, stop_after_minutes=minutes), folder)
+    return train(codec_objective(), loop.ending_after(minutes), folder)
 
 
 def train_tts_debug(overrides: list[str], folder: Path, minutes: float | None) -> int:
     """Overfit the tiny language model on one batch; returns the steps done in all."""
     loop = config.override(_LOOP, overrides)
-    return train(lm_objective(), dataclasses.replace(loop, stop_after_minutes=minutes), folder)
+    return train(lm_objective(), loop.ending_after(minutes), folder)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +23,19 @@ _REQUESTS: dict[str, list[dict[str, str]]] = {
         {"text": "My sister reads three books every week.", "speaker": "awb-1130-166.flac"},
     ],
 }
+_ABOUT_VOICES = (
+    "The voices are new variants of voices that training knows: "
+    "pitch, formants and tempo were never heard together (rms takes no pitch: its variants are as good as known)."
+)
 
 
 def make_demo(out: Path, model: str = "uniaudio-mini", seed: int = 0) -> list[Clip]:
-    """Generate the demo clips into `out` with `index.html`; tasks that the model was not trained on are named."""
+    """Generate the demo clips into `out` with `index.html`; tasks that the model was not trained on are named.
+
+    Raises InputError for a folder that cannot be written and for an unknown model.
+    """
+    _check_writable(out)
     engine = load(model)
-    out.mkdir(parents=True, exist_ok=True)
     clips: list[Clip] = []
     for task_name in engine.tasks:
         for number, fields in enumerate(_REQUESTS.get(task_name, []), 1):
@@ -36,11 +44,21 @@ def make_demo(out: Path, model: str = "uniaudio-mini", seed: int = 0) -> list[Cl
                 f"{clips[-1].path}: {clips[-1].title} (real-time factor {clips[-1].real_time_factor:.2f})", flush=True
             )
     missing = [name for name in TASKS if name not in engine.tasks]
-    notes = [f"Model {engine.name}, seed {seed}. The voices are held out: the model has never heard them in training."]
+    notes = [f"Model {engine.name}, seed {seed}. {_ABOUT_VOICES}"]
     if missing:
         notes.append(f"{engine.name} is not trained on these tasks yet: {', '.join(missing)}.")
     write_page(out, "uniaudio demo", clips, notes)
     return clips
+
+
+def _check_writable(out: Path) -> None:
+    """Make the folder; raises InputError when no file can be written in it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write in the folder {str(out)!r} ({error.strerror}): choose another --out") from error
 
 
 def _make(engine: TokenEngine, task_name: str, fields: dict[str, str], path: Path, seed: int) -> Clip:

@@ -16,6 +16,7 @@ from uniaudio.lm.duration import DurationConfig, DurationPredictor, duration_los
 from uniaudio.lm.interface import Legal
 from uniaudio.lm.multiscale import MultiScaleConfig, MultiScaleLM
 from uniaudio.nn.transformer import TransformerConfig
+from uniaudio.recipes import building
 from uniaudio.sequence.layout import ROLES, Layout
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.tasks import TASKS
@@ -32,6 +33,8 @@ class TtsRecipe:
     """The language model run: sizes, the frame budget of a batch, the loop.
 
     With `start` (a model's name or folder) the weights begin as that model's, which must have the same sizes.
+
+    Raises InputError for a `frame_budget` below 1, and for slot weights that are not one per codebook.
     """
 
     num_codebooks: int = 4
@@ -59,20 +62,46 @@ class TtsRecipe:
         )
     )
 
+    def __post_init__(self) -> None:
+        if self.frame_budget < 1:
+            raise InputError(f"frame_budget {self.frame_budget} is no size of a batch: use 1 or more")
+        weights = len(self.objective.slot_weights)
+        if weights not in (0, self.num_codebooks):
+            much = f"{weights} values for {self.num_codebooks} codebooks"
+            raise InputError(f"objective.slot_weights has {much}: give one for each, or none ([])")
+
 
 def train_tts(overrides: list[str], tokens: Path, folder: Path, minutes: float | None) -> None:
-    """Run `TtsRecipe` with overrides on `tokens`/train."""
+    """Run `TtsRecipe` with overrides on `tokens`/train.
+
+    Raises InputError for tokens with fewer codebooks, or larger codes, than the recipe's.
+    """
     recipe = config.override(TtsRecipe(), overrides)
     store = TokenStore.load(tokens / "train")
+    _check_fits(recipe, store)
     layout = Layout(Vocabulary.new(recipe.num_codebooks, recipe.codebook_size))
     examples = SpeechExamples(store, layout, FRAME_RATE, recipe.frame_budget)
     torch.manual_seed(recipe.loop.seed)
-    model = MultiScaleLM(lm_config(recipe, layout.vocabulary))
+    with building():
+        model = MultiScaleLM(lm_config(recipe, layout.vocabulary))
     if recipe.start is not None:
         _start_from(model, recipe.start)
     legal = Legal(tuple(layout.allowed(TASKS["tts"])), layout.vocabulary.mark("end"))
     objective = LMObjective(model, legal, examples.draw, recipe.objective, fill=layout.vocabulary.fill)
-    train(objective, dataclasses.replace(recipe.loop, stop_after_minutes=minutes), folder)
+    train(objective, recipe.loop.ending_after(minutes), folder)
+
+
+def _check_fits(recipe: TtsRecipe, store: TokenStore) -> None:
+    """Raise InputError when the codes of a store do not fit into the recipe's vocabulary."""
+    codes = store.tensors["codes"]  # [K, T of all utterances]
+    if not 1 <= recipe.num_codebooks <= codes.shape[0]:
+        raise InputError(f"num_codebooks={recipe.num_codebooks}, but the tokens have {codes.shape[0]}: use 1 to that")
+    used = codes[: recipe.num_codebooks]
+    largest = int(used.max()) if used.numel() else 0
+    if largest >= recipe.codebook_size:
+        raise InputError(
+            f"codebook_size={recipe.codebook_size}, but the tokens hold the code {largest}: use their size"
+        )
 
 
 def _start_from(model: MultiScaleLM, name_or_folder: str) -> None:
@@ -99,7 +128,7 @@ def lm_config(recipe: TtsRecipe, vocabulary: Vocabulary) -> MultiScaleConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DurationRecipe:
-    """The duration predictor's run."""
+    """The duration predictor's run. Raises InputError for a `batch_size` below 1."""
 
     model: DurationConfig = field(default_factory=DurationConfig)
     batch_size: int = 64
@@ -109,13 +138,19 @@ class DurationRecipe:
         )
     )
 
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InputError(f"batch_size {self.batch_size} is no size of a batch: use 1 or more")
+
 
 class DurationObjective:
-    """Predict the phone durations of random utterances."""
+    """Predict the phone durations of random utterances; raises InputError when none has phone times."""
 
     def __init__(self, model: DurationPredictor, store: TokenStore, batch_size: int) -> None:
         self.module, self.store, self.batch_size = model, store, batch_size
         self.usable = [index for index in range(len(store)) if store.has_phones(index)]
+        if not self.usable:
+            raise InputError("no utterance has phone times: tokenise a corpus whose manifest has segments")
 
     def batch(self, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return phone ids, seconds and mask, [B, P] each."""
@@ -134,5 +169,7 @@ def train_durations(overrides: list[str], tokens: Path, folder: Path, minutes: f
     """Run `DurationRecipe` with overrides on `tokens`/train."""
     recipe = config.override(DurationRecipe(), overrides)
     torch.manual_seed(recipe.loop.seed)
-    objective = DurationObjective(DurationPredictor(recipe.model), TokenStore.load(tokens / "train"), recipe.batch_size)
-    train(objective, dataclasses.replace(recipe.loop, stop_after_minutes=minutes), folder)
+    with building():
+        model = DurationPredictor(recipe.model)
+    objective = DurationObjective(model, TokenStore.load(tokens / "train"), recipe.batch_size)
+    train(objective, recipe.loop.ending_after(minutes), folder)

@@ -27,11 +27,6 @@ class Batch:
     vector_mask: Tensor | None = None
     inputs: Tensor | None = None
 
-    def to(self, device: torch.device | str) -> "Batch":
-        """Return the batch on another device."""
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.__dict__.items()}
-        return Batch(**moved)
-
 
 def collate(sequences: ListOf[Sequence], vector_dim: int = 0) -> Batch:
     """Pad sequences on the right to the longest; `vector_dim` > 0 makes room for caption vectors."""

@@ -13,6 +13,7 @@ from uniaudio.tokenizers.codec import AudioCodec, codec_samples, encode_samples
 
 MIN_SECONDS = 0.5
 MIN_PEAK = 1e-3
+LEVEL = 0.06  # root-mean-square that a voice is brought to before it is encoded, as in the made corpus
 RANGE_DB = 40.0  # below the loudest frame by more than this is as good as silence
 
 
@@ -59,4 +60,10 @@ class VoiceTokenizer:
         if samples.abs().max() < MIN_PEAK:
             raise InputError("the voice recording is silent: give one in which the speaker can be heard")
         num_samples = round(self.seconds * config.frame_rate) * config.hop_length
-        return encode_samples(self.codec, speech_window(samples, num_samples, config.hop_length))
+        return encode_samples(self.codec, _level(speech_window(samples, num_samples, config.hop_length)))
+
+
+def _level(samples: Tensor) -> Tensor:
+    """Bring samples [N] to `LEVEL`, but no peak above 1: what a voice sounds like must not depend on its level."""
+    gain = LEVEL / samples.square().mean().sqrt().clamp(min=1e-6)
+    return samples * torch.minimum(gain, 1 / samples.abs().max().clamp(min=1e-6))

@@ -6,12 +6,15 @@ from typing import Any
 
 
 class TrainLog:
-    """Writes averaged figures every `every` steps; steps logged again after a resume are cut from the file first."""
+    """Writes figures every `every` steps, each averaged over the steps that had it.
+
+    Steps logged again after a resume are cut from the file first.
+    """
 
     def __init__(self, folder: Path, first_step: int, steps: int, every: int) -> None:
         from tqdm import tqdm
 
-        self.every, self.sums, self.count = every, {}, 0
+        self.every, self.sums, self.counts = every, {}, {}
         self.path = folder / "log.jsonl"
         kept: list[str] = []
         if self.path.exists():
@@ -25,23 +28,23 @@ class TrainLog:
         """Take the figures of one step; `frames` are summed into frames per second, the rest is averaged."""
         for key, value in {**figures, "seconds": seconds}.items():
             self.sums[key] = self.sums.get(key, 0.0) + value
-        self.count += 1
+            self.counts[key] = self.counts.get(key, 0) + 1
         self.bar.update(1)
         if step % self.every == 0:
             self._write(step)
 
     def _write(self, step: int) -> None:
         frames, seconds = self.sums.pop("frames", 0.0), self.sums.pop("seconds")
-        row: dict[str, Any] = {key: round(value / self.count, 5) for key, value in self.sums.items()}
+        row: dict[str, Any] = {key: round(value / self.counts[key], 5) for key, value in self.sums.items()}
         row = {"step": step, **row, "frames_per_second": round(frames / max(seconds, 1e-9), 1)}
-        row["seconds_per_step"] = round(seconds / self.count, 4)
+        row["seconds_per_step"] = round(seconds / self.counts["seconds"], 4)
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
         self.bar.set_postfix({key: value for key, value in row.items() if key in ("loss", "frames_per_second")})
         if self.board is not None:
             for key, value in row.items():
                 self.board.add_scalar(key, value, step)
-        self.sums, self.count = {}, 0
+        self.sums, self.counts = {}, {}
 
     def close(self) -> None:
         """Finish the progress line and the files."""

@@ -9,7 +9,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +26,10 @@ from uniaudio.train.optim import OptimConfig, build_optimizers, lr_scale, pack_s
 
 @dataclass(frozen=True, kw_only=True)
 class LoopConfig:
-    """How long and how carefully to train. `stop_after_minutes` ends the session early; the run can be resumed."""
+    """How long and how carefully to train. `stop_after_minutes` ends the session early; the run can be resumed.
+
+    Raises InputError for negative `steps` and a `log_every` below 1.
+    """
 
     steps: int = 1000
     seed: int = 0
@@ -36,6 +39,16 @@ class LoopConfig:
     save_every_minutes: float = 10.0
     stop_after_minutes: float | None = None
     optim: OptimConfig = field(default_factory=OptimConfig)
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise InputError(f"steps {self.steps} is negative: use 0 or more")
+        if self.log_every < 1:
+            raise InputError(f"log_every {self.log_every} is no number of steps: use 1 or more")
+
+    def ending_after(self, minutes: float | None) -> "LoopConfig":
+        """Return a copy that stops after `minutes`; None keeps `stop_after_minutes` as it is."""
+        return self if minutes is None else replace(self, stop_after_minutes=minutes)
 
 
 class Objective(Protocol):
@@ -64,14 +77,13 @@ def train(objective: Objective, config: LoopConfig, folder: Path) -> int:
     does, Ctrl-C raises KeyboardInterrupt. Raises InputError when the folder holds a checkpoint of another
     configuration.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state = TrainState(objective, config)
+    folder.mkdir(parents=True, exist_ok=True)
     checkpoint.recover(folder / "checkpoint")
     if (folder / "checkpoint").exists():
         state.load(folder / "checkpoint")
-    log = TrainLog(folder, state.step, config.steps, config.log_every)
     started = saved = time.monotonic()
-    with _stop_signals() as caught:
+    with closing(TrainLog(folder, state.step, config.steps, config.log_every)) as log, _stop_signals() as caught:
         while state.step < config.steps and not caught:
             begun = time.monotonic()
             figures = state.advance()
@@ -82,8 +94,7 @@ def train(objective: Objective, config: LoopConfig, folder: Path) -> int:
             limit = config.stop_after_minutes
             if limit is not None and time.monotonic() - started > 60 * limit:
                 break
-    state.save(folder / "checkpoint")
-    log.close()
+        state.save(folder / "checkpoint")
     if signal.SIGINT in caught:
         raise KeyboardInterrupt
     return state.step
@@ -132,18 +143,21 @@ class TrainState:
         checkpoint.save(folder, tensors, {"step": self.step, **self._identity()})
 
     def load(self, folder: Path) -> None:
-        """Read a checkpoint written by `save`; raises InputError if it is of another configuration."""
+        """Read a checkpoint written by `save`; raises InputError if it is of another configuration or damaged."""
         loaded = checkpoint.load(folder)
         if loaded.config.get("objective") != self._identity()["objective"]:
             raise InputError(f"{folder} was trained with another configuration; choose another run folder")
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}}
         for key, value in loaded.tensors.items():
-            part, name = key.split(".", 1)
-            parts[part][name] = value
+            part, _, name = key.partition(".")
+            parts.setdefault(part, {})[name] = value
+        step, names = loaded.config.get("step"), set(self.ema.names)
+        if len(parts) > 3 or parts["ema"].keys() != names or not isinstance(step, int) or step < 0:
+            raise InputError(f"{folder} is damaged, it is no whole training checkpoint: choose another run folder")
         checkpoint.load_into(self.objective.module, parts["model"])
         self.ema.load(parts["ema"])
         unpack_state(self.optimizers, parts["optimizer"])
-        self.step = int(loaded.config["step"])
+        self.step = step
 
     def _identity(self) -> dict[str, Any]:
         loop = asdict(replace(self.config, stop_after_minutes=None))

@@ -7,10 +7,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from uniaudio.errors import InputError
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """How the weights move. `lr` is AdamW's; hidden matrices move by Muon with `matrix_lr` when `name` is "muon"."""
+    """How the weights move. `lr` is AdamW's; hidden matrices move by Muon with `matrix_lr` when `name` is "muon".
+
+    Raises InputError for a negative `warmup_steps` and a `decay_share` of 0 or less.
+    """
 
     name: Literal["adamw", "muon"] = "adamw"
     lr: float = 3e-4
@@ -23,11 +28,18 @@ class OptimConfig:
     decay_share: float = 0.25
     final_scale: float = 0.02
 
+    def __post_init__(self) -> None:
+        if self.warmup_steps < 0:
+            raise InputError(f"warmup_steps {self.warmup_steps} is negative: use 0 or more")
+        if self.decay_share <= 0:
+            raise InputError(f"decay_share {self.decay_share} is not a share of the steps: use more than 0")
+
 
 def build_optimizers(module: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:
     """Return the optimisers of a module's trainable parameters: AdamW, and Muon for hidden matrices if asked.
 
     Embeddings, output heads, vectors and convolutions always go to AdamW (Muon is for matrices between layers).
+    Raises InputError for Muon with a torch that has none.
     """
     apart = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
     apart |= {id(m.weight) for n, m in module.named_modules() if isinstance(m, nn.Linear) and n.endswith("head")}
@@ -51,7 +63,7 @@ def build_optimizers(module: nn.Module, config: OptimConfig) -> list[torch.optim
     if matrices:
         muon = getattr(torch.optim, "Muon", None)
         if muon is None:
-            raise ValueError("optim.name=muon needs torch >= 2.9; use optim.name=adamw")
+            raise InputError("optim.name=muon needs torch >= 2.9; use optim.name=adamw")
         optimizers.append(muon(matrices, lr=config.matrix_lr, weight_decay=config.weight_decay))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -82,11 +94,24 @@ def pack_state(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
 
 
 def unpack_state(optimizers: list[torch.optim.Optimizer], packed: dict[str, Tensor]) -> None:
-    """Put a packed state back; the parameters must be the same, in the same order."""
+    """Put a packed state back; the parameters must be the same, in the same order.
+
+    Raises InputError for a state that is not of these optimisers, or lacks a value.
+    """
+    parameters = {f"{i}.{j}": (o, p) for i, o in enumerate(optimizers) for j, p in enumerate(_parameters(o))}
+    found: dict[str, set[str]] = {}
+    for name in packed:
+        place, _, key = name.rpartition(".")
+        found.setdefault(place, set()).add(key)
+    for place, keys in found.items():
+        wanted = set().union(*(other for p, other in found.items() if p.split(".")[0] == place.split(".")[0]))
+        if place not in parameters or keys != wanted:
+            raise InputError(f"the state of the optimisers does not fit at {place!r}: the checkpoint is damaged")
     for name, value in packed.items():
-        index, position, key = name.split(".", 2)
-        optimizer = optimizers[int(index)]
-        parameter = _parameters(optimizer)[int(position)]
+        place, _, key = name.rpartition(".")
+        optimizer, parameter = parameters[place]
+        if key != "step" and value.shape != parameter.shape:
+            raise InputError(f"the state of the optimisers does not fit at {name!r}: the checkpoint is damaged")
         placed = value.clone() if key == "step" else value.to(parameter.device, copy=True)
         optimizer.state[parameter][key] = placed
 

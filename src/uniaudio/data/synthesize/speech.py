@@ -1,13 +1,15 @@
 """Make a corpus of speech with known text, speaker and phone times: flite and espeak-ng speak generated plans."""
 
+import hashlib
 import json
 import random
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +84,7 @@ def _flite(utterance: Utterance) -> tuple[Any, list[list[Any]]]:
         command = ["flite", "-voice", speaker.base, "-psdur", "-o", file.name, "-t", utterance.text]
         for key, value in settings.items():
             command += ["--setf", f"{key}={value:.4f}"]
-        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        printed = _run(command, utterance)
         samples, rate = soundfile.read(file.name, dtype="float32")
     samples = soxr.resample(samples, rate * ratio, SAMPLE_RATE, quality="HQ")
     segments: list[list[Any]] = []
@@ -108,9 +110,19 @@ def _espeak(utterance: Utterance) -> Any:
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         speed = str(round(165 * utterance.tempo))
         command = ["espeak-ng", "-v", utterance.speaker.base, "-s", speed, "-w", file.name, utterance.text]
-        subprocess.run(command, capture_output=True, check=True)
+        _run(command, utterance)
         samples, rate = soundfile.read(file.name, dtype="float32")
     return _level(soxr.resample(samples, rate, SAMPLE_RATE, quality="HQ"))
+
+
+def _run(command: list[str], utterance: Utterance) -> str:
+    """Return what an engine prints; raises InputError when it fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except subprocess.CalledProcessError as error:
+        said = " ".join((error.stderr or "").split())[:200] or "no message"
+        what = f"{command[0]} cannot speak {utterance.id} ({utterance.text!r}, {utterance.speaker.name})"
+        raise InputError(f"{what}, exit code {error.returncode}: {said}; check its installation") from error
 
 
 def _level(samples: Any) -> Any:
@@ -144,9 +156,10 @@ def _make(job: tuple[Utterance, str]) -> dict[str, Any]:
 
 
 def make_speech(out: Path, hours: float, seed: int = 0, workers: int = 2) -> Path:
-    """Make (or finish) the corpus in `out`: `manifest.jsonl`, `speakers.json` and `audio/`; return the manifest.
+    """Make (or finish) the corpus in `out`: the manifest (returned), `corpus.json`, `speakers.json`, `audio/`.
 
-    Deterministic for a seed; a second call makes only what is missing. Raises InputError when an engine is missing.
+    Deterministic for a seed; a second call makes only what is missing. `workers` counts processes, 0 is this one alone.
+    Raises InputError when an engine is missing or fails, and when the folder holds another corpus.
     """
     from tqdm import tqdm
 
@@ -154,14 +167,54 @@ def make_speech(out: Path, hours: float, seed: int = 0, workers: int = 2) -> Pat
         if shutil.which(program) is None:
             raise InputError(f"{program} is not installed; on Debian: apt-get install {program}")
     out.mkdir(parents=True, exist_ok=True)
-    (out / "speakers.json").write_text(json.dumps([asdict(s) for s in speakers()], indent=1))
     manifest = out / "manifest.jsonl"
-    done = {row["id"] for row in _rows(manifest)}
-    jobs = [(utterance, str(out)) for utterance in plan(hours, seed) if utterance.id not in done]
-    with manifest.open("a", encoding="utf-8") as file, ProcessPoolExecutor(workers) as pool:
-        for row in tqdm(pool.map(_make, jobs, chunksize=16), total=len(jobs), desc="speech", unit="utt"):
+    utterances = plan(hours, seed)
+    rows = list(_rows(manifest))
+    _claim(out, utterances, rows, hours, seed)
+    _write_json(out / "speakers.json", [asdict(speaker) for speaker in speakers()])
+    done = {row["id"] for row in rows}
+    jobs = [(utterance, str(out)) for utterance in utterances if utterance.id not in done]
+    with manifest.open("a", encoding="utf-8") as file, closing(_made(jobs, workers)) as made:
+        for row in tqdm(made, total=len(jobs), desc="speech", unit="utt"):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return manifest
+
+
+def _made(jobs: list[tuple[Utterance, str]], workers: int) -> Generator[dict[str, Any], None, None]:
+    """Yield the row of each job, made by `workers` processes or, for 0, here."""
+    if workers == 0:
+        yield from map(_make, jobs)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(_make, jobs, chunksize=16)
+
+
+def _claim(out: Path, utterances: list[Utterance], rows: list[dict[str, Any]], hours: float, seed: int) -> None:
+    """Write `corpus.json` or compare with the one that is there; without it, the rows made must be planned ones."""
+    planned = json.dumps([asdict(utterance) for utterance in utterances], sort_keys=True)
+    ours = {"seed": seed, "hours": hours, "utterances_sha256": hashlib.sha256(planned.encode()).hexdigest()}
+    path = out / "corpus.json"
+    if path.exists():
+        try:
+            theirs = json.loads(path.read_text(encoding="utf-8"))
+            differing = [name for name, value in ours.items() if theirs.get(name) != value]
+        except (ValueError, AttributeError) as error:
+            raise InputError(f"{path} is damaged: make the corpus anew in another folder") from error
+        named = [name for name in differing if name in ("seed", "hours")] or ["sentences or speakers"]
+        if differing:
+            raise InputError(f"{out} holds a corpus of other {' and '.join(named)}; name another folder")
+        return
+    texts = {utterance.id: utterance.text for utterance in utterances}
+    strange = next((row["id"] for row in rows if texts.get(row["id"]) != row["text"]), None)
+    if strange is not None:
+        raise InputError(f"{out} holds another corpus: {strange} is not as planned for this seed and these hours")
+    _write_json(path, ours)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    part.replace(path)
 
 
 def _rows(manifest: Path) -> Iterator[dict[str, Any]]:

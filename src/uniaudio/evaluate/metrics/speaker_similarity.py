@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 
 from uniaudio.audio.io import Audio
+from uniaudio.evaluate.metrics import judge_package
 
 RATE = 16000
 
 
 def speaker_embedding(audio: Audio) -> np.ndarray:
     """Return the unit vector [256] of the speaker of a recording; raises ValueError when no voice is found in it."""
-    from resemblyzer import preprocess_wav
-
-    samples = preprocess_wav(audio.mono().resample(RATE).samples[0], source_sr=RATE)
+    samples = judge_package("resemblyzer").preprocess_wav(audio.mono().resample(RATE).samples[0], source_sr=RATE)
     if len(samples) < 0.3 * RATE:
         raise ValueError("no voice was found in the recording")
     embedding = _encoder().embed_utterance(samples)
@@ -31,6 +30,4 @@ def similarity(first: np.ndarray, second: np.ndarray) -> float:
 
 @functools.cache
 def _encoder() -> Any:
-    from resemblyzer import VoiceEncoder
-
-    return VoiceEncoder("cpu", verbose=False)
+    return judge_package("resemblyzer").VoiceEncoder("cpu", verbose=False)

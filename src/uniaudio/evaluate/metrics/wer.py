@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from uniaudio.audio.io import Audio
+from uniaudio.evaluate.metrics import judge_package
 
 RATE = 16000
 
 
 def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
     """Return (substitutions + deletions + insertions) / reference words over all pairs; case and marks do not count."""
-    import jiwer
-
-    return float(jiwer.wer([plain_words(r) for r in references], [plain_words(h) or " " for h in hypotheses]))
+    heard = [plain_words(hypothesis) or " " for hypothesis in hypotheses]
+    return float(judge_package("jiwer").wer([plain_words(reference) for reference in references], heard))
 
 
 def recognise(audio: Audio) -> str:
@@ -42,6 +42,4 @@ def plain_words(text: str) -> str:
 
 @functools.cache
 def _decoder() -> Any:
-    from pocketsphinx import Decoder
-
-    return Decoder(samprate=RATE, loglevel="FATAL")
+    return judge_package("pocketsphinx").Decoder(samprate=RATE, loglevel="FATAL")

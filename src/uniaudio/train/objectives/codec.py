@@ -16,6 +16,7 @@ from uniaudio.codec.losses import MultiResolutionMelLoss, MultiResolutionSTFTLos
 from uniaudio.codec.model import Codec
 from uniaudio.config import to_dict
 from uniaudio.data.crops import IGNORED
+from uniaudio.errors import InputError
 from uniaudio.train.objectives.adversarial import AdversarialConfig, Adversary
 
 
@@ -24,7 +25,7 @@ class CodecObjectiveConfig:
     """Weights of the losses. For `unquantized_steps` the latent passes unquantised, so that k-means starts well.
 
     With `decoder_only` the encoder and the codebooks stay as they are, so codes made before stay valid: only the
-    reconstruction and the adversarial terms are left.
+    reconstruction and the adversarial terms are left. Raises InputError for a `batch_size` below 1.
     """
 
     batch_size: int = 20
@@ -36,6 +37,10 @@ class CodecObjectiveConfig:
     codebook_dropout: float = 0.3
     decoder_only: bool = False
     adversarial: AdversarialConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InputError(f"batch_size {self.batch_size} is no size of a batch: use 1 or more")
 
 
 class Recordings(Protocol):
