@@ -13,7 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("text")
     parser.add_argument("-o", "--out", default="hello.wav")
-    parser.add_argument("--voice", choices=VOICES, default="rms-1040-082")
+    parser.add_argument("--voice", choices=VOICES, default="awb-0920-098")
     parser.add_argument("--model", default="uniaudio-mini", help="a shipped model or the folder of one")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

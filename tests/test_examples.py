@@ -10,7 +10,7 @@ from uniaudio import weights
 from uniaudio.audio.io import read_audio
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-VOICE = weights.FOLDER / "voices" / "rms-1040-082.flac"
+VOICE = weights.FOLDER / "voices" / "awb-0920-098.flac"
 # Example -> its arguments besides --model, and how many sound files it writes.
 CALLS: dict[str, tuple[list[str], int]] = {
     "speak.py": (["The rain has stopped.", "-o", "hello.wav", "--seed", "1"], 1),

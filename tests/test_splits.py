@@ -3,7 +3,7 @@
 import math
 
 from uniaudio.data.synthesize.sentences import all_sentences, grammar_sentences, split_of
-from uniaudio.data.synthesize.speakers import speakers
+from uniaudio.data.synthesize.speakers import PITCHLESS, speakers, twins
 from uniaudio.data.synthesize.speech import plan
 
 
@@ -39,10 +39,13 @@ def test_no_training_voice_is_a_held_out_voice_in_disguise():
     held_out = [s for s in everyone if s.split != "train"]
     training = [s for s in everyone if s.split == "train" and s.engine == "flite"]
     assert len(training) == 44 and len([s for s in held_out if s.split == "test"]) == 8
+    assert twins() == {"rms-1040-082", "rms-1170-142", "rms-0920-110"}, "rms ignores the pitch asked for"
     for one in held_out:
+        if one.name in twins():
+            continue  # left out of every evaluation
         for two in training:
             near_formants = abs(math.log(one.formant_ratio / two.formant_ratio)) < 0.03
-            near_pitch = abs(math.log(one.pitch_hz / two.pitch_hz)) < 0.08
+            near_pitch = one.base in PITCHLESS or abs(math.log(one.pitch_hz / two.pitch_hz)) < 0.08
             assert not (one.base == two.base and near_formants and near_pitch), (one.name, two.name)
 
 

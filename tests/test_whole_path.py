@@ -104,9 +104,8 @@ def test_tokenizing_again_does_nothing(work: Path):
 
 
 def test_tokens_of_another_codec_are_refused(work: Path, tmp_path: Path):
+    recipes.run("codec_mini", [*CODEC_RUN, "loop.seed=1"], corpus=work / "corpus", run=tmp_path / "codec")
     with pytest.raises(InputError, match="another codec"):
-        other = [*CODEC_RUN, "loop.seed=1"]
-        recipes.run("codec_mini", other, corpus=work / "corpus", run=tmp_path / "codec")
         recipes.tokenize(work / "corpus", work / "tokens", str(tmp_path / "codec"))
 
 

@@ -19,13 +19,12 @@ VOICES = weights.FOLDER / "voices"
 _REQUESTS: dict[str, list[dict[str, str]]] = {
     "tts": [
         {"text": "The old man bought a boat, and sailed it down the river.", "speaker": "slt-0970-158.flac"},
-        {"text": "Welcome. This voice was made by a small model on this computer.", "speaker": "rms-1040-082.flac"},
+        {"text": "Welcome. This voice was made by a small model on this computer.", "speaker": "awb-0920-098.flac"},
         {"text": "My sister reads three books every week.", "speaker": "awb-1130-166.flac"},
     ],
 }
 _ABOUT_VOICES = (
-    "The voices are new variants of voices that training knows: "
-    "pitch, formants and tempo were never heard together (rms takes no pitch: its variants are as good as known)."
+    "The voices are new variants of voices that training knows: pitch, formants and tempo were never heard together."
 )
 
 

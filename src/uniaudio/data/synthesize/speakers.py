@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Speaker:
-    """One made speaker; `engine` is "flite" or "espeak", `base` its voice, `pitch_hz` the mean pitch that is heard."""
+    """One made speaker; `engine` is "flite" or "espeak", `base` its voice, `pitch_hz` the pitch asked for.
+
+    Voices in `PITCHLESS` ignore it: their pitch follows from the formant ratio alone.
+    """
 
     name: str
     engine: str
@@ -26,6 +29,7 @@ _RANGES = {  # base -> (formant ratio low, high, pitch low, high in Hz); the fir
     "rms": (0.86, 1.22, 72.0, 190.0),
     "kal16": (0.88, 1.20, 75.0, 190.0),
 }
+PITCHLESS = frozenset({"rms"})
 _NATURAL_HZ = {"slt": 172.0, "awb": 122.0, "rms": 97.0, "kal16": 105.0}
 _HELD_OUT = (  # base, formant ratio, pitch, split: chosen apart from one another and from every training speaker
     ("slt", 0.97, 158.0, "test"),
@@ -64,6 +68,21 @@ def speakers(per_base: int = 11) -> list[Speaker]:
             Speaker(name=f"espeak-{voice}", engine="espeak", base=voice, formant_ratio=1.0, pitch_hz=0.0, split="train")
         )
     return found
+
+
+def twins() -> frozenset[str]:
+    """Return the held-out speakers that sound like a training speaker: they must not be judged as held out.
+
+    These are the held-out ones of a voice that ignores the pitch asked for, where their formants are within 3 %.
+    """
+    everyone = speakers()
+    return frozenset(
+        one.name
+        for one in everyone
+        for two in everyone
+        if one.split != "train" and two.split == "train" and one.base == two.base and one.base in PITCHLESS
+        if abs(math.log(one.formant_ratio / two.formant_ratio)) < 0.03
+    )
 
 
 def _flite(base: str, ratio: float, pitch: float, split: str) -> Speaker:
