@@ -11,6 +11,7 @@ from uniaudio import recipes
 from uniaudio.engines import load
 from uniaudio.engines.bundle import save_engine
 from uniaudio.errors import InputError
+from uniaudio.lm.orders import ORDERS
 from uniaudio.recipes.codec import load_codec
 from uniaudio.recipes.ship import assemble, count_values
 from uniaudio.tokenizers.codec import CodecTokenizer
@@ -88,6 +89,19 @@ def test_the_decoder_goes_on_learning_without_moving_a_code(work: Path):
     assert (ids[0] == ids[1]).all()
     samples = [CodecTokenizer(codec).decode(i).samples for codec, i in zip((before, after), ids, strict=True)]
     assert (samples[0] != samples[1]).any()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_code_order_trains_ships_and_speaks(work: Path, order: str):
+    recipes.run("tts_mini", [*LM_RUN, f"order={order}"], corpus=work / "tokens", run=work / order)
+    engine = assemble(work / "codec", work / "durations", work / order, order)
+    save_engine(work / f"{order}-model", engine, f"# {order}\n")
+    loaded = load(str(work / f"{order}-model"))
+    assert type(loaded.lm) is type(engine.lm) and loaded.lm.config == engine.lm.config
+    request = {"text": "Hello there.", "speaker": noise(2.0)}
+    first, again = (loaded.generate("tts", request) for _ in range(2))
+    assert first.seconds == engine.generate("tts", request).seconds
+    assert (first.samples == again.samples).all()
 
 
 def test_a_language_model_starts_from_a_trained_one(work: Path):

@@ -12,8 +12,8 @@ from uniaudio.codec.model import Codec, CodecConfig
 from uniaudio.engines.items import ItemReader
 from uniaudio.engines.tokens import TokenEngine
 from uniaudio.errors import InputError
+from uniaudio.lm import orders
 from uniaudio.lm.duration import DurationConfig, DurationPredictor
-from uniaudio.lm.multiscale import MultiScaleConfig, MultiScaleLM
 from uniaudio.lm.sampling import Sampling
 from uniaudio.sequence.layout import Layout
 from uniaudio.sequence.vocabulary import Vocabulary
@@ -47,14 +47,14 @@ def _build(loaded: checkpoint.Checkpoint) -> TokenEngine:
     name, tasks, caption = data["name"], data["tasks"], data.get("caption")
     vocabulary = Vocabulary.from_json((loaded.folder / "vocabulary.json").read_text(encoding="utf-8"))
     codec_config = config.from_dict(CodecConfig, data["codec"])
-    lm_config = config.from_dict(MultiScaleConfig, data["lm"])
+    lm_config = orders.read_config(data["lm"])
     sampling = config.from_dict(Sampling, data["sampling"])
     if not isinstance(name, str) or not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
         raise TypeError("name must be a text and tasks a list of texts")
     if caption is not None and not isinstance(caption, str):
         raise TypeError("caption must be a text")
     _check_fit(vocabulary, codec_config, lm_config)
-    codec, lm, durations = Codec(codec_config), MultiScaleLM(lm_config), None
+    codec, lm, durations = Codec(codec_config), orders.build(lm_config), None
     parts: dict[str, nn.Module] = {"codec": codec, "lm": lm}
     if data["duration"] is not None:
         parts["duration"] = durations = DurationPredictor(config.from_dict(DurationConfig, data["duration"]))
@@ -72,7 +72,7 @@ def _build(loaded: checkpoint.Checkpoint) -> TokenEngine:
     return TokenEngine(name, tuple(tasks), codec, lm, Layout(vocabulary), reader, sampling)
 
 
-def _check_fit(vocabulary: Vocabulary, codec: CodecConfig, lm: MultiScaleConfig) -> None:
+def _check_fit(vocabulary: Vocabulary, codec: CodecConfig, lm: orders.LMConfig) -> None:
     """Raise InputError unless vocabulary, codec and language model agree on their ids and codebooks."""
     codebooks = vocabulary.num_codebooks, vocabulary.codebook_size
     pairs = (
@@ -93,7 +93,7 @@ def save_engine(folder: Path, engine: TokenEngine, card: str) -> None:
     and centroids exactly.
     """
     lm, reader = engine.lm, engine.reader
-    assert isinstance(lm, MultiScaleLM), "only the multi-scale model is shipped as an engine"
+    assert isinstance(lm, orders.AnyLM), "an engine's language model is one of lm.orders"
     tensors = {f"codec.{k}": v for k, v in engine.codec.state_dict().items()}
     tensors |= {f"lm.{k}": v for k, v in lm.state_dict().items()}
     if reader.durations is not None:

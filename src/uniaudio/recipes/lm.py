@@ -14,7 +14,9 @@ from uniaudio.data.tokens import TokenStore
 from uniaudio.errors import InputError
 from uniaudio.lm.duration import DurationConfig, DurationPredictor, duration_loss
 from uniaudio.lm.interface import Legal
-from uniaudio.lm.multiscale import MultiScaleConfig, MultiScaleLM
+from uniaudio.lm.multiscale import MultiScaleConfig
+from uniaudio.lm.orders import ORDERS, AnyLM, LMConfig, build
+from uniaudio.lm.pattern_lm import PatternConfig
 from uniaudio.nn.transformer import TransformerConfig
 from uniaudio.recipes import building
 from uniaudio.sequence.layout import ROLES, Layout
@@ -30,13 +32,16 @@ CAPTION_DIM = 384
 
 @dataclass(frozen=True, kw_only=True)
 class TtsRecipe:
-    """The language model run: sizes, the frame budget of a batch, the loop.
+    """The language model run: code order, sizes, the frame budget of a batch, the loop.
+
+    The orders other than "multiscale" have one Transformer, of the sizes `global_`.
 
     With `start` (a model's name or folder) the weights begin as that model's, which must have the same sizes.
 
-    Raises InputError for a `frame_budget` below 1, and for slot weights that are not one per codebook.
+    Raises InputError for an unknown order, a `frame_budget` below 1, and for slot weights that are not one per codebook.
     """
 
+    order: str = "multiscale"
     num_codebooks: int = 4
     codebook_size: int = 1024
     global_: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=384, layers=6, heads=6))
@@ -63,6 +68,8 @@ class TtsRecipe:
     )
 
     def __post_init__(self) -> None:
+        if self.order not in ORDERS:
+            raise InputError(f"unknown code order {self.order!r}: use one of {', '.join(ORDERS)}")
         if self.frame_budget < 1:
             raise InputError(f"frame_budget {self.frame_budget} is no size of a batch: use 1 or more")
         weights = len(self.objective.slot_weights)
@@ -83,7 +90,7 @@ def train_tts(overrides: list[str], tokens: Path, folder: Path, minutes: float |
     examples = SpeechExamples(store, layout, FRAME_RATE, recipe.frame_budget)
     torch.manual_seed(recipe.loop.seed)
     with building():
-        model = MultiScaleLM(lm_config(recipe, layout.vocabulary))
+        model = build(lm_config(recipe, layout.vocabulary))
     if recipe.start is not None:
         _start_from(model, recipe.start)
     legal = Legal(tuple(layout.allowed(TASKS["tts"])), layout.vocabulary.mark("end"))
@@ -104,18 +111,27 @@ def _check_fits(recipe: TtsRecipe, store: TokenStore) -> None:
         )
 
 
-def _start_from(model: MultiScaleLM, name_or_folder: str) -> None:
+def _start_from(model: AnyLM, name_or_folder: str) -> None:
     """Take over the weights of a trained model; raises InputError when its sizes differ."""
     from uniaudio.engines import load
 
     trained = load(name_or_folder).lm
-    if not isinstance(trained, MultiScaleLM) or trained.config != model.config:
+    if not isinstance(trained, AnyLM) or trained.config != model.config:
         raise InputError(f"{name_or_folder} has other sizes than this recipe; leave out the changes of sizes")
     model.load_state_dict(trained.state_dict())
 
 
-def lm_config(recipe: TtsRecipe, vocabulary: Vocabulary) -> MultiScaleConfig:
+def lm_config(recipe: TtsRecipe, vocabulary: Vocabulary) -> LMConfig:
     """Return the model's sizes for a vocabulary."""
+    if recipe.order != "multiscale":
+        return PatternConfig(
+            num_ids=vocabulary.num_ids,
+            num_slots=recipe.num_codebooks,
+            pattern=recipe.order,
+            num_roles=len(ROLES),
+            vector_dim=CAPTION_DIM,
+            transformer=recipe.global_,
+        )
     return MultiScaleConfig(
         num_ids=vocabulary.num_ids,
         num_slots=recipe.num_codebooks,

@@ -13,8 +13,8 @@ from uniaudio.engines.bundle import save_engine
 from uniaudio.engines.items import ItemReader
 from uniaudio.engines.tokens import TokenEngine
 from uniaudio.errors import InputError
+from uniaudio.lm import orders
 from uniaudio.lm.duration import DurationConfig, DurationPredictor
-from uniaudio.lm.multiscale import MultiScaleConfig, MultiScaleLM
 from uniaudio.lm.sampling import Sampling
 from uniaudio.recipes.codec import load_codec
 from uniaudio.sequence.layout import Layout
@@ -28,7 +28,7 @@ def assemble(
 ) -> TokenEngine:
     """Return the engine made of the averaged weights of three runs; the codec is cut to the model's codebooks."""
     described, tensors = _averaged(lm_run)
-    lm = MultiScaleLM(config.from_dict(MultiScaleConfig, described["lm"]))
+    lm = orders.build(orders.read_config(described["lm"]))
     checkpoint.load_into(lm, tensors)
     described, tensors = _averaged(duration_run)
     durations = DurationPredictor(config.from_dict(DurationConfig, described["duration"]))

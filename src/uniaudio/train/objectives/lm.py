@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from uniaudio.lm.interface import Legal
-from uniaudio.lm.multiscale import MultiScaleLM
+from uniaudio.lm.orders import AnyLM
 from uniaudio.sequence.batch import Batch
 
 
@@ -32,7 +32,7 @@ class LMObjective:
     """Next-frame prediction on the target alone; batches come from `draw(seed, step)`."""
 
     def __init__(
-        self, model: MultiScaleLM, legal: Legal, draw: Callable[[int, int], Batch], config: LMObjectiveConfig, fill: int
+        self, model: AnyLM, legal: Legal, draw: Callable[[int, int], Batch], config: LMObjectiveConfig, fill: int
     ) -> None:
         self.module, self.legal, self.draw, self.config, self.fill = model, legal, draw, config, fill
 
@@ -43,7 +43,9 @@ class LMObjective:
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Return the mean loss per slot and the figures of every slot."""
         if self.config.history_dropout > 0:
-            hidden = batch.target & (torch.rand(batch.target.shape) < self.config.history_dropout)
+            hidden = batch.target & (
+                torch.rand(batch.target.shape, device=batch.target.device) < self.config.history_dropout
+            )
             batch.inputs = torch.where(hidden[..., None], self.fill, batch.frames)
         losses = self.module.losses(batch, self.legal, self.config.label_smoothing)
         weights = torch.tensor(self.config.slot_weights or [1.0] * len(losses))
