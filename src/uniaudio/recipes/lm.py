@@ -38,7 +38,7 @@ class TtsRecipe:
 
     With `start` (a model's name or folder) the weights begin as that model's, which must have the same sizes.
 
-    Raises InputError for an unknown order, a `frame_budget` below 1, and for slot weights that are not one per codebook.
+    Raises InputError for an unknown order, a `frame_budget` below 1, and slot weights that are not one per codebook.
     """
 
     order: str = "multiscale"
