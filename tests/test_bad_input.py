@@ -17,6 +17,7 @@ import soundfile
 from uniaudio import checkpoint
 from uniaudio.cli import main
 from uniaudio.cli.generate import read_request
+from uniaudio.data.manifests import cut_line, recording_cut
 from uniaudio.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -181,8 +182,20 @@ BAD_RUNS = [
     Bad("synthesize speech --out /proc/new", "cannot write", "read-only-corpus"),
     Bad("tokenize {folder}/missing --out {folder}/new", "no folder", "tokenize-missing-corpus"),
     Bad("tokenize {folder} --out {folder}/new", "no manifest", "tokenize-without-manifest"),
-    Bad("tokenize {bad_corpus} --out {folder}/new", "manifest.jsonl:1", "tokenize-bad-manifest"),
-    Bad("tokenize {latin_corpus} --out {folder}/new", "not UTF-8 text (byte 14)", "tokenize-manifest-in-latin-1"),
+    Bad("tokenize {bad_corpus} --out {folder}/new", "cuts.jsonl:1", "tokenize-bad-manifest"),
+    Bad("tokenize {latin_corpus} --out {folder}/new", "'utf-8' codec can't decode", "tokenize-manifest-in-latin-1"),
+    Bad("tokenize {good_corpus} --workers 0 --out {folder}/new", "--workers must be", "tokenize-no-workers"),
+    Bad("prepare librispech --source {folder} --out {folder}/new", "did you mean librispeech", "prepare-unknown"),
+    Bad("prepare librispeech --source {folder}/no --out {folder}/new", "no folder", "prepare-missing-source"),
+    Bad("prepare librispeech --source {bad_corpus} --out {folder}/new", "librispeech", "prepare-wrong-source"),
+    Bad("data repair {folder}", "unknown action 'repair'", "data-unknown-action"),
+    Bad("data report {folder}/missing", "no folder", "data-missing-folder"),
+    Bad("data report {no_corpus} --out {folder}/new", "neither a corpus", "data-nothing-to-report"),
+    Bad("data pair {folder}", "needs --out", "pair-without-out"),
+    Bad("data pair {no_corpus} --out {folder}/new", "no corpus below", "pair-without-corpora"),
+    Bad("data pair {folder} --tasks sing --out {folder}/new", "unknown task 'sing'", "pair-unknown-task"),
+    Bad("data judge {no_corpus}", "no corpus below", "judge-without-corpora"),
+    Bad("data align {no_corpus}", "no manifest", "align-without-corpus"),
     Bad("tokenize {good_corpus} --model nope --out {folder}/new", "unknown model", "tokenize-unknown-model"),
     Bad("evaluate tss --out {folder}/new", "did you mean tts", "evaluate-unknown-task"),
     Bad("evaluate text-to-sound --model {speech_only} --out {folder}/new", "not trained on", "evaluate-untrained-task"),
@@ -265,12 +278,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     write_models(folder)
     (folder / "folder.wav").mkdir()
     (folder / "bad_corpus").mkdir()
-    (folder / "bad_corpus" / "manifest.jsonl").write_text("{}\n")
+    (folder / "bad_corpus" / "cuts.jsonl").write_text("{}\n")
     (folder / "latin_corpus").mkdir()
-    (folder / "latin_corpus" / "manifest.jsonl").write_bytes('{"id": "a", "té": 0}'.encode("latin-1"))
+    (folder / "latin_corpus" / "cuts.jsonl").write_bytes('{"id": "a", "té": 0}'.encode("latin-1"))
     (folder / "good_corpus").mkdir()
-    row = {"id": "a", "audio": "../voice.wav", "split": "train", "seconds": 2.0}
-    (folder / "good_corpus" / "manifest.jsonl").write_text(json.dumps(row) + "\n")
+    (folder / "no_corpus").mkdir()
+    (folder / "no_corpus" / "notes.txt").write_text("nothing")
+    cut = cut_line(recording_cut("a", "../voice.wav", 2 * RATE, RATE, "train"))
+    (folder / "good_corpus" / "cuts.jsonl").write_text(cut)
     (folder / "no_notes.json").write_text("[]")
     places = {path.name if path.is_dir() else path.stem: str(path) for path in folder.iterdir()}
     special = {"truncated_flac": "truncated.flac", "truncated": "truncated.wav", "folder_wav": "folder.wav"}

@@ -17,7 +17,7 @@ import pytest
 import uniaudio
 from tests.commands import check_call, shell_calls
 from uniaudio.audio.io import Audio, read_audio
-from uniaudio.cli import COMMANDS, RUN_COMMANDS, TASK_COMMANDS, generate, main
+from uniaudio.cli import COMMANDS, OTHER_COMMANDS, TASK_COMMANDS, generate, main
 from uniaudio.cli.command import Parser, typed
 from uniaudio.errors import InputError
 from uniaudio.lm.sampling import Sampling
@@ -206,7 +206,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
 
 def test_there_is_a_command_per_task_and_all_names_differ() -> None:
     assert [command.name for command in TASK_COMMANDS] == [typed(name) for name in TASKS]
-    assert len(COMMANDS) == len(TASK_COMMANDS) + len(RUN_COMMANDS)
+    assert len(COMMANDS) == len(TASK_COMMANDS) + len(OTHER_COMMANDS)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,13 +266,13 @@ def test_tokenize_and_evaluate_pass_everything_on(
     calls: list[tuple[Any, ...]] = []
     monkeypatch.setattr("uniaudio.recipes.tokenize", lambda *values: calls.append(values))
     monkeypatch.setattr("uniaudio.recipes.evaluate", lambda *values: calls.append(values))
-    row = {"id": "a", "audio": "voice.wav", "split": "train", "seconds": 2.0}
-    (tmp_path / "manifest.jsonl").write_text(json.dumps(row) + "\n")
-    assert main(["tokenize", ".", "--out", "tokens", "--model", "model"]) == 0
+    assert main(["tokenize", ".", "--out", "tokens", "--model", "model", "--workers", "3"]) == 0
+    assert main(["tokenize", ".", "--out", "tokens", "--model", "model", "--workers", "1", "--ray", "local"]) == 0
     assert main(["evaluate", "tts", "codec", "--model", "model", "--out", "report", "--limit", "3"]) == 0
     assert main(["evaluate", "--model", "model", "--out", "report", "--data", ".", "--seed", "4"]) == 0
     assert calls == [
-        (Path("."), Path("tokens"), "model"),
+        (Path("."), Path("tokens"), "model", 3, None),
+        (Path("."), Path("tokens"), "model", 1, "local"),
         (["tts", "codec"], "model", None, Path("report"), 3, 0),
         (["codec", *TASKS], "model", Path("."), Path("report"), None, 4),
     ]
@@ -285,9 +285,9 @@ def test_synthesize_passes_everything_on(
 
     def make(*values: Any) -> Path:
         calls.append(values)
-        return Path("manifest.jsonl")
+        return Path("cuts.jsonl")
 
-    monkeypatch.setattr("uniaudio.data.synthesize.speech.make_speech", make)
+    monkeypatch.setattr("uniaudio.data.synthesize.synthesize", make)
     arguments = [
         "synthesize",
         "speech",
@@ -301,7 +301,27 @@ def test_synthesize_passes_everything_on(
         "2",
     ]
     assert main(arguments) == 0
-    assert calls == [(tmp_path / "new", 0.5, 3, 2)] and capsys.readouterr().out == "manifest.jsonl\n"
+    assert calls == [("speech", tmp_path / "new", 0.5, 3, 2)] and capsys.readouterr().out == "cuts.jsonl\n"
+
+
+def test_data_and_prepare_pass_everything_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Any, ...]] = []
+    for name in ("pair", "align", "report", "judge"):
+        monkeypatch.setattr(f"uniaudio.recipes.{name}", lambda *values, name=name: calls.append((name, *values)))
+    monkeypatch.setattr("uniaudio.data.prepare.prepare", lambda *values: calls.append(("prepare", *values)))
+    folder = str(tmp_path)
+    assert main(["data", "pair", folder, "--out", f"{folder}/out", "--tasks", "tts,speech-edit", "--seed", "2"]) == 0
+    assert main(["data", "align", folder, "--workers", "3"]) == 0
+    assert main(["data", "report", folder, "--limit", "0", "--workers", "1"]) == 0
+    assert main(["data", "judge", folder, "--limit", "7"]) == 0
+    assert main(["prepare", "musan", "--source", folder, "--out", f"{folder}/out"]) == 0
+    assert calls == [
+        ("pair", tmp_path, tmp_path / "out", ["tts", "speech_edit"], 2),
+        ("align", tmp_path, 3),
+        ("report", tmp_path, tmp_path / "report", None, 1),
+        ("judge", tmp_path, tmp_path / "examples", 7, 0),
+        ("prepare", "musan", tmp_path, tmp_path / "out"),
+    ]
 
 
 # The public names

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.corpora import speech_rows, write_corpus
 from tests.requests import noise
 from uniaudio import recipes
 from uniaudio.engines import load
@@ -49,21 +50,10 @@ LM_RUN = [
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run codec, tokens, durations and language model in one folder."""
     folder = tmp_path_factory.mktemp("work")
-    corpus = folder / "corpus"
-    corpus.mkdir()
-    rows = []
-    for index in range(12):
-        audio = noise(1.0 + 0.1 * index, seed=index)
-        audio.write(corpus / f"{index}.flac")
-        names = ["pau", "hh", "ax", "l", "ow", "pau"]
-        edges = np.linspace(0, audio.seconds, len(names) + 1)
-        segments = [[name, edges[i], edges[i + 1]] for i, name in enumerate(names)]
-        split = ("train", "dev", "test")[index // 4]
-        row = {"id": f"u{index}", "audio": f"{index}.flac", "text": "Hello.", "speaker": f"{split}{index % 2}"}
-        rows.append({**row, "split": split, "seconds": audio.seconds, "segments": segments})
-    (corpus / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    corpus = write_corpus(folder / "corpora" / "speech", speech_rows(12), "speech")
     recipes.run("codec_mini", CODEC_RUN, corpus=corpus, run=folder / "codec")
-    recipes.tokenize(corpus, folder / "tokens", str(folder / "codec"))
+    recipes.pair(folder / "corpora", folder / "examples", ["tts"], 0)
+    recipes.tokenize(folder / "examples" / "tts", folder / "tokens", str(folder / "codec"))
     durations = [*SHORT, "model.width=16", "model.layers=1", "batch_size=2"]
     recipes.run("durations_mini", durations, corpus=folder / "tokens", run=folder / "durations")
     recipes.run("tts_mini", LM_RUN, corpus=folder / "tokens", run=folder / "lm")
@@ -83,7 +73,7 @@ def test_the_parts_make_a_model_that_speaks(work: Path):
 
 def test_the_decoder_goes_on_learning_without_moving_a_code(work: Path):
     overrides = [f"start={work / 'codec'}", "cut=2", "objective.decoder_only=true", "objective.batch_size=2", *SHORT]
-    recipes.run("codec_mini", [*overrides, "crop_frames=8"], corpus=work / "corpus", run=work / "decoder")
+    recipes.run("codec_mini", [*overrides, "crop_frames=8"], corpus=work / "corpora" / "speech", run=work / "decoder")
     before, after = load_codec(work / "codec")[0].cut(2), load_codec(work / "decoder")[0]
     ids = [CodecTokenizer(codec).encode(noise(1.0, seed=9)).ids for codec in (before, after)]
     assert (ids[0] == ids[1]).all()
@@ -113,35 +103,34 @@ def test_a_language_model_starts_from_a_trained_one(work: Path):
 
 def test_tokenizing_again_does_nothing(work: Path):
     before = {path: path.stat().st_mtime_ns for path in (work / "tokens").rglob("*")}
-    recipes.tokenize(work / "corpus", work / "tokens", str(work / "codec"))
+    recipes.tokenize(work / "examples" / "tts", work / "tokens", str(work / "codec"))
     assert {path: path.stat().st_mtime_ns for path in (work / "tokens").rglob("*")} == before
 
 
 def test_tokens_of_another_codec_are_refused(work: Path, tmp_path: Path):
-    recipes.run("codec_mini", [*CODEC_RUN, "loop.seed=1"], corpus=work / "corpus", run=tmp_path / "codec")
+    recipes.run("codec_mini", [*CODEC_RUN, "loop.seed=1"], corpus=work / "corpora" / "speech", run=tmp_path / "codec")
     with pytest.raises(InputError, match="another codec"):
-        recipes.tokenize(work / "corpus", work / "tokens", str(tmp_path / "codec"))
+        recipes.tokenize(work / "examples" / "tts", work / "tokens", str(tmp_path / "codec"))
 
 
 def test_only_the_splits_of_the_corpus_are_tokenised(work: Path, tmp_path: Path):
-    lines = (work / "corpus" / "manifest.jsonl").read_text().splitlines()
-    rows = [{**row, "audio": str(work / "corpus" / row["audio"])} for row in map(json.loads, lines)]
-    for splits in (["train"], ["dev"]):
-        kept = [json.dumps(row) + "\n" for row in rows if row["split"] in splits]
-        (tmp_path / "manifest.jsonl").write_text("".join(kept))
-        if splits == ["train"]:
-            recipes.tokenize(tmp_path, tmp_path / "out", str(work / "codec"))
-            assert [path.name for path in (tmp_path / "out").iterdir()] == ["train"]
-            continue
-        with pytest.raises(InputError, match="no rows of split 'train'"):
-            recipes.tokenize(tmp_path, tmp_path / "out", str(work / "codec"))
+    lines = (work / "corpora" / "speech" / "cuts.jsonl").read_text().splitlines()
+    kept = [line for line in lines if json.loads(line)["custom"]["split"] == "dev"]
+    (tmp_path / "speech").mkdir()
+    for path in (work / "corpora" / "speech").glob("*.flac"):
+        (tmp_path / "speech" / path.name).symlink_to(path)
+    (tmp_path / "speech" / "cuts.jsonl").write_text("\n".join(kept) + "\n")
+    recipes.tokenize(tmp_path / "speech", tmp_path / "out", str(work / "codec"))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dev", "tokens.json"]
+    with pytest.raises(InputError, match="no example of tts"):
+        recipes.run("tts_mini", [*LM_RUN, "max_seconds=0.1"], corpus=work / "tokens", run=tmp_path / "run")
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        (["num_codebooks=4", "objective.slot_weights=[]"], "the tokens have 3"),
-        (["codebook_size=4"], "the tokens hold the code"),
+        (["num_codebooks=4", "objective.slot_weights=[]"], "holds 3 codebooks"),
+        (["codebook_size=4"], "the model takes 2 of 4"),
         (["objective.slot_weights=[1.0]"], "1 values for 2 codebooks"),
     ],
 )
@@ -153,7 +142,7 @@ def test_a_recipe_that_does_not_fit_the_tokens_is_refused(work: Path, tmp_path: 
 
 def test_the_evaluation_judges_the_model(work: Path, capsys: pytest.CaptureFixture[str]):
     out = work / "evaluation"
-    arguments = (["codec", "tts"], str(work / "tiny"), work / "corpus", out, 4, 0)
+    arguments = (["codec", "tts"], str(work / "tiny"), work / "corpora" / "speech", out, 4, 0)
     recipes.evaluate(*arguments)
     first = json.loads((out / "results.json").read_text())
     assert "wer_ratio" in capsys.readouterr().out

@@ -16,6 +16,7 @@ from uniaudio import checkpoint
 from uniaudio.audio.io import Audio, write_audio
 from uniaudio.codec.model import Codec, CodecConfig
 from uniaudio.codec.seanet import SEANetConfig
+from uniaudio.data.manifests import cut_line, recording_cut
 from uniaudio.errors import InputError
 from uniaudio.recipes import debug, run
 from uniaudio.recipes.codec import load_codec
@@ -220,8 +221,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     noise = np.random.default_rng(0).standard_normal((1, 16000)).astype(np.float32) * 0.1
     write_audio(folder / "a.wav", Audio(noise.clip(-1, 1), 16000))
-    row = {"id": "a", "audio": "a.wav", "split": "train", "seconds": 1.0, "segments": [["AA", 0.0, 1.0]]}
-    (folder / "manifest.jsonl").write_text(json.dumps(row) + "\n")
+    cut = recording_cut("a", "a.wav", 16000, 16000, "train", phones=[["AA", 0.0, 1.0]])
+    (folder / "cuts.jsonl").write_text(cut_line(cut))
     return folder
 
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from uniaudio import __version__
 from uniaudio.cli.command import Command, Parser, did_you_mean
+from uniaudio.cli.corpora import CORPUS_COMMANDS
 from uniaudio.cli.generate import task_command
+from uniaudio.cli.models import TASKS_COMMAND
 from uniaudio.cli.runs import RUN_COMMANDS
 from uniaudio.errors import InputError
 from uniaudio.tasks import TASKS
@@ -14,7 +16,8 @@ from uniaudio.tasks import TASKS
 DONE, BAD_INPUT, STOPPED, PIPE_CLOSED = 0, 2, 130, 141
 
 TASK_COMMANDS = tuple(task_command(task) for task in TASKS.values())
-COMMANDS: dict[str, Command] = {command.name: command for command in (*TASK_COMMANDS, *RUN_COMMANDS)}
+OTHER_COMMANDS = (TASKS_COMMAND, *CORPUS_COMMANDS, *RUN_COMMANDS)
+COMMANDS: dict[str, Command] = {command.name: command for command in (*TASK_COMMANDS, *OTHER_COMMANDS)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +64,7 @@ def _overview() -> Parser:
             *(f"  {command.name:{width}}  {command.about}" for command in TASK_COMMANDS),
             "",
             "other commands:",
-            *(f"  {command.name:{width}}  {command.about}" for command in RUN_COMMANDS),
+            *(f"  {command.name:{width}}  {command.about}" for command in OTHER_COMMANDS),
             "",
             "exit codes: 0 done, 2 bad input (one line on stderr), 130 stopped by Ctrl-C, 1 a defect of the program",
         ]

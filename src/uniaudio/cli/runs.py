@@ -1,72 +1,38 @@
-"""The commands beside the tasks: make a corpus, tokenize it, train on it, judge the result."""
+"""The commands of a run: tokenize data, train on it, judge the result."""
 
-import os
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from uniaudio import weights
-from uniaudio.cli.command import Command, Parser, check_folder, check_is_folder, did_you_mean, number, seed, typed
-from uniaudio.cli.models import TASKS_COMMAND, add_model_option, check_trained, trained_tasks
-from uniaudio.errors import InputError
+from uniaudio.cli.command import Command, Parser, check_folder, check_is_folder, number, seed, typed
+from uniaudio.cli.corpora import add_workers, check_name
+from uniaudio.cli.models import add_model_option, check_trained, trained_tasks
 from uniaudio.tasks import TASKS
 
-MAX_HOURS = 1000.0
-CORPORA = {"speech": "English sentences spoken by flite and espeak-ng, with speakers and phone times"}
 CODEC = "codec"  # what can be judged besides the tasks
-
-
-def _check_name(name: str, known: Mapping[str, object], what: str) -> None:
-    if name not in known:
-        raise InputError(f"unknown {what} {name!r}{did_you_mean(name, known)}: choose {_listed(known)}")
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"
-
-
-# synthesize
-
-
-def _synthesize_options(parser: Parser) -> None:
-    parser.add_argument(
-        "corpus", metavar="CORPUS", help="; ".join(f"{name}: {about}" for name, about in CORPORA.items())
-    )
-    parser.option("--out", required=True, type=Path, metavar="DIR", help="the folder to make or to finish")
-    hours = number(float, 0, MAX_HOURS, above=True)
-    parser.option("--hours", type=hours, default=1.0, metavar="H", help="how much audio (1)")
-    parser.option("--seed", type=seed, default=0, metavar="N", help="the same seed gives the same corpus (0)")
-    workers = number(int, 1, 256)
-    parser.option("--workers", type=workers, default=os.cpu_count() or 1, metavar="W", help="processes (one per core)")
-
-
-def _synthesize(options: Namespace) -> None:
-    _check_name(options.corpus, CORPORA, "corpus")
-    check_folder(options.out)
-
-    from uniaudio.data.synthesize.speech import make_speech
-
-    print(make_speech(options.out, options.hours, options.seed, options.workers))
 
 
 # tokenize
 
 
 def _tokenize_options(parser: Parser) -> None:
-    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="a folder with manifest.jsonl")
+    parser.add_argument(
+        "manifest", type=Path, metavar="MANIFEST", help="a corpus (a folder with cuts.jsonl) or examples of a task"
+    )
     parser.option("--out", required=True, type=Path, metavar="DIR", help="the folder for the tokens")
+    parser.option("--ray", metavar="ADDRESS", help="work on this Ray cluster (`local` starts one here)")
+    add_workers(parser)
     add_model_option(parser)
 
 
 def _tokenize(options: Namespace) -> None:
     from uniaudio import recipes
-    from uniaudio.data.manifests import read_manifest
 
-    check_is_folder(options.corpus, "a corpus")
+    if not options.manifest.is_file():
+        check_is_folder(options.manifest, "a corpus or examples")
     check_folder(options.out)
-    read_manifest(options.corpus)  # a bad row is told before weights are loaded
     weights.find(options.model)
-    recipes.tokenize(options.corpus, options.out, options.model)
+    recipes.tokenize(options.manifest, options.out, options.model, options.workers, options.ray)
     print(options.out)
 
 
@@ -92,7 +58,7 @@ def _train_options(parser: Parser) -> None:
 def _train(options: Namespace) -> None:
     from uniaudio import recipes
 
-    _check_name(options.recipe, recipes.RECIPES, "recipe")
+    check_name(options.recipe, recipes.RECIPES, "recipe")
     if options.corpus is not None:
         check_is_folder(options.corpus, "a corpus")
     check_folder(options.run or Path("runs"))
@@ -115,7 +81,7 @@ def _evaluate_options(parser: Parser) -> None:
 def _evaluate(options: Namespace) -> None:
     known = {typed(name): name for name in (*TASKS, CODEC)}
     for name in options.tasks:
-        _check_name(name, known, "task")
+        check_name(name, known, "task")
     weights.find(options.model)
     tasks = [known[name] for name in options.tasks]
     for task in tasks:
@@ -133,13 +99,6 @@ def _evaluate(options: Namespace) -> None:
 
 
 RUN_COMMANDS = (
-    TASKS_COMMAND,
-    Command(
-        name="synthesize",
-        about="Make a corpus of audio whose content is known.",
-        add_options=_synthesize_options,
-        run=_synthesize,
-    ),
     Command(
         name="tokenize",
         about="Turn a corpus into the codes of a model.",

@@ -14,7 +14,11 @@ from uniaudio.audio.spectral import LogMel
 
 @dataclass(frozen=True, kw_only=True)
 class ConvNextConfig:
-    """Sizes of the codec: `hop_length` is that of the inner frames, `stride` inner frames make a code frame."""
+    """Sizes of the codec: `hop_length` is that of the inner frames, `stride` inner frames make a code frame.
+
+    With `fine_blocks` the decoder ends in a narrower stage of `fine_stride` times as many frames: phases of high
+    harmonics change too fast for the inner frames, so a short window every few milliseconds draws them sharper.
+    """
 
     sample_rate: int = 16000
     hop_length: int = 320
@@ -29,8 +33,16 @@ class ConvNextConfig:
     decoder_width: int = 448
     decoder_code_blocks: int = 2
     decoder_blocks: int = 5
+    fine_stride: int = 1
+    fine_width: int = 320
+    fine_blocks: int = 0
     kernel_size: int = 7
     expansion: int = 3
+
+    @property
+    def synthesis_hop_length(self) -> int:
+        """Samples between the frames of the inverse STFT."""
+        return self.hop_length // (self.fine_stride if self.fine_blocks else 1)
 
 
 class ConvNextBlock(nn.Module):
@@ -95,6 +107,10 @@ class ConvNextDecoder(nn.Module):
         self.code_blocks = _blocks(config.decoder_code_blocks, width, config)
         self.up = nn.Linear(width, width * config.stride)
         self.blocks = _blocks(config.decoder_blocks, width, config)
+        if config.fine_blocks:
+            self.up_fine = nn.Linear(width, config.fine_width * config.fine_stride)
+            width = config.fine_width
+            self.fine_blocks = _blocks(config.fine_blocks, width, config)
         self.norm_out = nn.LayerNorm(width)
         self.head = nn.Linear(width, config.synthesis_n_fft + 2)
         self.register_buffer("window", torch.hann_window(config.synthesis_n_fft), persistent=False)
@@ -102,16 +118,18 @@ class ConvNextDecoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm_in(self.embed(x).transpose(1, 2))
         x = self.up(self.code_blocks(x))
-        x = x.reshape(x.shape[0], -1, self.config.decoder_width)  # [B, T * stride, C]
-        x = self.head(self.norm_out(self.blocks(x)))
-        return self._synthesise(x)
+        x = self.blocks(x.reshape(x.shape[0], -1, self.config.decoder_width))  # [B, T * stride, C]
+        if self.config.fine_blocks:
+            x = self.up_fine(x).reshape(x.shape[0], -1, self.config.fine_width)  # [B, T * stride * fine_stride, C]
+            x = self.fine_blocks(x)
+        return self._synthesise(self.head(self.norm_out(x)))
 
     def _synthesise(self, x: Tensor) -> Tensor:
         """Turn log-magnitude and phase [B, T, 2 * F] into samples [B, 1, T * hop], float32; frame t covers hop t."""
         with torch.autocast(x.device.type, enabled=False):
             log_magnitude, phase = x.float().transpose(1, 2).chunk(2, dim=1)  # [B, F, T] each
             spectrum = torch.polar(torch.exp(log_magnitude.clamp(max=6.0)), phase)
-            n_fft, hop = self.config.synthesis_n_fft, self.config.hop_length
+            n_fft, hop = self.config.synthesis_n_fft, self.config.synthesis_hop_length
             frames = torch.fft.irfft(spectrum, n_fft, dim=1) * self.window[:, None]  # [B, n_fft, T]
             length = (frames.shape[2] - 1) * hop + n_fft
             samples = functional.fold(frames, (1, length), (1, n_fft), stride=(1, hop))[:, :, 0]  # overlap and add

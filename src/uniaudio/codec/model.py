@@ -113,6 +113,18 @@ class Codec(nn.Module):
         kept.training = self.training
         return kept
 
+    def refined(self, **sizes: int) -> "Codec":
+        """Return a codec with the same codes whose ConvNeXt decoder has other `sizes`, as in `fine_blocks=4`.
+
+        What fits keeps this one's weights; the rest of the decoder is fresh and has to be trained.
+        """
+        convnext = dataclasses.replace(self.config.convnext, **sizes)
+        codec = Codec(dataclasses.replace(self.config, convnext=convnext))
+        own = codec.state_dict()
+        kept = {name: value for name, value in self.state_dict().items() if own[name].shape == value.shape}
+        codec.load_state_dict(own | kept)
+        return codec
+
     def _latent(self, samples: Tensor) -> Tensor:
         """Return the encoder's [B, D, T] of samples [B, 1, N], lengthened by silence to whole frames."""
         return self.encoder(functional.pad(samples, (0, -samples.shape[-1] % self.config.hop_length)))

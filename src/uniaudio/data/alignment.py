@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from uniaudio.tokenizers.phoneme import STRESSES, TimedPhone, is_vowel
+from uniaudio.errors import InputError
+from uniaudio.tokenizers.phoneme import PHONEME_IDS, STRESSES, TimedPhone, is_vowel, phonemes
 
 _MARKS = frozenset(",.?!")
 # flite's phones (the Radio set) -> the symbols of ours that may stand for them, without stress.
@@ -89,3 +90,26 @@ def _mismatch(symbol: str, phone: str) -> float:
     if bare in _FITS.get(phone, frozenset()):
         return 0.0
     return 0.5 if is_vowel(symbol) == (phone in _VOWELS) else 1.2
+
+
+def timed_phones(text: str, segments: Sequence[Sequence[Any]]) -> list[TimedPhone]:
+    """Return our phones of a text with times, from segments that name flite's phones or already ours.
+
+    Raises InputError for a text that cannot be spoken.
+    """
+    if all(segment[0] in PHONEME_IDS for segment in segments):
+        return [(str(phone), float(start), float(end)) for phone, start, end in segments]
+    return transfer_times(phonemes(text), segments)
+
+
+def word_times(text: str, segments: Sequence[Sequence[Any]]) -> list[tuple[float, float]]:
+    """Return (start s, end s) of every blank-separated word of a text, from the segments of its phones.
+
+    Raises InputError where the phones of the whole text are not those of its words one after another.
+    """
+    spoken = [phone for phone in timed_phones(text, segments) if phone[0] != "sil" and phone[0] not in _MARKS]
+    counts = [sum(phone not in _MARKS for phone in phonemes(word)) for word in text.split()]
+    if sum(counts) != len(spoken) or not all(counts):
+        raise InputError(f"the words of {text!r} cannot be told apart in its phones")
+    ends = np.cumsum(counts)
+    return [(spoken[end - count][1], spoken[end - 1][2]) for count, end in zip(counts, ends, strict=True)]

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from uniaudio.errors import InputError
+from uniaudio.tokenizers.codec import HIDDEN
 from uniaudio.tokenizers.phoneme import TimedPhone
-
-HIDDEN = -1  # the code of a frame that the model has to fill
 
 
 @dataclass(frozen=True)

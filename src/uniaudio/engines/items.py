@@ -111,10 +111,11 @@ class ItemReader:
         return self.semantic.encode(self._audio(value))
 
     def _caption(self, value: Any) -> Item:
-        return self._captions.encode(as_text(value))
+        return self.captions.encode(as_text(value))
 
     @functools.cached_property
-    def _captions(self) -> CaptionTokenizer:
+    def captions(self) -> CaptionTokenizer:
+        """The caption tokenizer, loaded when first asked for."""
         return CaptionTokenizer(self.caption_model)
 
     def _speech_edit(self, request: Mapping[str, Any]) -> Items:

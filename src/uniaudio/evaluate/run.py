@@ -14,7 +14,6 @@ from torch import nn
 
 from uniaudio.audio.io import Audio, read_audio
 from uniaudio.data.manifests import Row, read_manifest
-from uniaudio.data.synthesize.speakers import twins
 from uniaudio.engines import load
 from uniaudio.engines.tokens import TokenEngine
 from uniaudio.errors import InputError
@@ -71,11 +70,10 @@ def evaluate_tasks(
 
 
 def _chosen(rows: list[Row], limit: int) -> list[Row]:
-    """Return up to `limit` rows of fitting length, speakers in turn; twins of training speakers are left out."""
+    """Return up to `limit` rows of fitting length, speakers in turn."""
     by_speaker: dict[str, list[Row]] = {}
-    known = twins()
     for row in rows:
-        if _MIN_SECONDS <= row.seconds <= _MAX_SECONDS and row.speaker not in known:
+        if _MIN_SECONDS <= row.seconds <= _MAX_SECONDS:
             by_speaker.setdefault(row.speaker, []).append(row)
     chosen: list[Row] = []
     for turn in range(max((len(group) for group in by_speaker.values()), default=0)):

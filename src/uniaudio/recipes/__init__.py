@@ -5,11 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from uniaudio.errors import InputError
+from uniaudio.recipes.data import align, judge, pair, report
+
+__all__ = ["RECIPES", "align", "building", "evaluate", "judge", "pair", "report", "run", "tokenize"]
 
 RECIPES: dict[str, str] = {
     "codec_mini": "the shipped codec, on made speech (corpus: a folder of recordings)",
     "durations_mini": "the duration predictor (corpus: a token folder)",
-    "tts_mini": "the shipped language model, task tts (corpus: a token folder)",
+    "tts_mini": "the shipped language model, task tts (corpus: token folders)",
     "codec_debug": "a tiny codec that overfits one batch in seconds (no corpus)",
     "tts_debug": "a tiny language model that overfits one batch in seconds (no corpus)",
 }
@@ -49,11 +52,14 @@ def run(
         trainer(overrides, folder, minutes)
 
 
-def tokenize(corpus: Path, out: Path, model: str) -> None:
-    """Write the token folders `out`/train, dev and test of a corpus with the codec of a run folder or engine."""
+def tokenize(manifest: Path, out: Path, model: str, workers: int = 0, ray: str | None = None) -> None:
+    """Write the token shards `out`/train, dev and test of a corpus or of examples; `model` is a run folder or engine.
+
+    `workers` processes do it here (0: this one), or the Ray cluster at the address `ray`.
+    """
     from uniaudio.recipes.codec import tokenize_corpus
 
-    tokenize_corpus(corpus, out, model)
+    tokenize_corpus(manifest, out, model, workers, ray)
 
 
 def evaluate(tasks: list[str], model: str, data: Path | None, out: Path, limit: int | None, seed: int) -> None:

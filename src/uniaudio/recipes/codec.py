@@ -1,5 +1,6 @@
 """Train the shipped codec, continue its decoder alone, and turn a corpus into tokens with it."""
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,23 @@ import torch
 from uniaudio import checkpoint, config
 from uniaudio.codec.model import Codec, CodecConfig
 from uniaudio.data.crops import Crops
+from uniaudio.data.encode import Encoder
 from uniaudio.data.manifests import read_manifest
-from uniaudio.data.tokens import TokenStore, tokenize
+from uniaudio.data.tokenize import tokenize
 from uniaudio.errors import InputError
 from uniaudio.recipes import building
 from uniaudio.train.loop import LoopConfig, train
 from uniaudio.train.objectives.codec import CodecObjective, CodecObjectiveConfig
 from uniaudio.train.optim import OptimConfig
 
+FINE = {"fine_stride": 2, "fine_width": 320, "fine_blocks": 4, "synthesis_n_fft": 640}
+
 
 @dataclass(frozen=True, kw_only=True)
 class CodecRecipe:
     """The codec run. With `start` (a codec run's folder or an engine) the weights start there, and the codec keeps its
     sizes; with `objective.decoder_only=true` besides, its codes stay the same and only the decoder goes on learning,
-    with `cut` from the first codebooks alone.
+    with `cut` from the first codebooks alone. `refine` then gives the decoder a fresh last stage of twice the frames.
 
     Raises InputError for `crop_frames` or `cut` below 1.
     """
@@ -32,6 +36,7 @@ class CodecRecipe:
     crop_frames: int = 32
     start: str | None = None
     cut: int | None = None
+    refine: bool = False
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
             steps=2800,
@@ -62,27 +67,42 @@ def train_codec(overrides: list[str], corpus: Path, folder: Path, minutes: float
     with building():
         codec = Codec(recipe.codec) if recipe.start is None else load_codec(recipe.start)[0]
         codec = codec if recipe.cut is None else codec.cut(recipe.cut)
+        codec = codec.refined(**FINE) if recipe.refine else codec
     shape = codec.config
     crops = Crops(rows, recipe.crop_frames * shape.hop_length, shape.hop_length, shape.sample_rate)
     train(CodecObjective(codec, crops, recipe.objective), recipe.loop.ending_after(minutes), folder)
 
 
-def tokenize_corpus(corpus: Path, out: Path, model: str) -> None:
-    """Write a token store for every split of a corpus that is not there yet.
+def tokenize_corpus(manifest: Path, out: Path, model: str, workers: int = 0, ray: str | None = None) -> None:
+    """Write the token shards of a corpus or of examples that are not there yet, with the tokenizers of a model.
 
-    Raises InputError for a corpus without a train split, and for a store in `out` that another codec made.
+    Raises InputError as `uniaudio.data.tokenize.tokenize` does.
     """
-    rows = read_manifest(corpus)
-    splits = {split: [row for row in rows if row.split == split] for split in ("train", "dev", "test")}
-    if not splits["train"]:
-        raise InputError(f"{corpus} has no rows of split 'train': name the split of each row in its manifest")
-    codec, digest = load_codec(model)
-    done = [split for split in splits if (out / split / "config.json").exists()]
-    for split in done:
-        TokenStore.load(out / split, digest)
-    for split, of_split in splits.items():
-        if of_split and split not in done:
-            tokenize(of_split, codec).save(out / split, digest)
+    digest = _tokenizer_digest(load_encoder(model))
+    tokenize(manifest, out, functools.partial(load_encoder, model), digest, workers=workers, ray=ray)
+
+
+def load_encoder(model: str) -> Encoder:
+    """Return the tokenizers of a codec run or of an engine, on the GPU if there is one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if (Path(model) / "checkpoint").is_dir():
+        return Encoder(load_codec(model)[0].to(device), device=device)
+    from uniaudio.engines import load
+
+    reader = load(model).reader
+    return Encoder(reader.codec.to(device), reader.semantic, lambda: reader.captions, device)
+
+
+def _tokenizer_digest(encoder: Encoder) -> str:
+    """Return a digest of what makes the ids."""
+    import hashlib
+
+    semantic = encoder.semantic
+    parts = [] if semantic is None else [semantic.centroids, semantic.mean, semantic.std]
+    digest = hashlib.sha256(code_digest(encoder.codec).encode())
+    for part in parts:
+        digest.update(part.float().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def load_codec(model: str | Path) -> tuple[Codec, str]:
@@ -111,5 +131,5 @@ def code_digest(codec: Codec) -> str:
 
     digest = hashlib.sha256()
     for book in codec.quantizer.codebooks:
-        digest.update(book.get_buffer("vectors").float().numpy().tobytes())
+        digest.update(book.get_buffer("vectors").float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from uniaudio import config
-from uniaudio.data.speech import SpeechExamples, duration_batch
-from uniaudio.data.tokens import TokenStore
+from uniaudio.data.loader import Ahead, Batches
+from uniaudio.data.sequences import SequenceReader, duration_batch, with_durations
+from uniaudio.data.shards import ABOUT, Shards
 from uniaudio.errors import InputError
 from uniaudio.lm.duration import DurationConfig, DurationPredictor, duration_loss
 from uniaudio.lm.interface import Legal
@@ -32,21 +33,28 @@ CAPTION_DIM = 384
 
 @dataclass(frozen=True, kw_only=True)
 class TtsRecipe:
-    """The language model run: code order, sizes, the frame budget of a batch, the loop.
+    """The language model run: tasks, code order, sizes, the frame budget of a batch, the loop.
+
+    Tasks (and token folders) are drawn with shares ~ size^alpha; `loader_workers` processes make batches ahead.
 
     The orders other than "multiscale" have one Transformer, of the sizes `global_`.
 
     With `start` (a model's name or folder) the weights begin as that model's, which must have the same sizes.
 
-    Raises InputError for an unknown order, a `frame_budget` below 1, and slot weights that are not one per codebook.
+    Raises InputError for an unknown order or task, a `frame_budget` below 1, and slot weights that are not one per
+    codebook.
     """
 
+    tasks: tuple[str, ...] = ("tts",)
+    alpha: float = 1.0
+    loader_workers: int = 0
     order: str = "multiscale"
     num_codebooks: int = 4
     codebook_size: int = 1024
     global_: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=384, layers=6, heads=6))
     local_: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=256, layers=3, heads=4))
     frame_budget: int = 6000
+    max_seconds: float = 12.0
     start: str | None = None
     objective: LMObjectiveConfig = field(
         default_factory=lambda: LMObjectiveConfig(slot_weights=(2.0, 1.5, 1.0, 1.0), history_dropout=0.1)
@@ -70,6 +78,9 @@ class TtsRecipe:
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
             raise InputError(f"unknown code order {self.order!r}: use one of {', '.join(ORDERS)}")
+        unknown = [task for task in self.tasks if task not in TASKS]
+        if unknown or not self.tasks:
+            raise InputError(f"unknown task {unknown[0] if unknown else ''!r}: use some of {', '.join(TASKS)}")
         if self.frame_budget < 1:
             raise InputError(f"frame_budget {self.frame_budget} is no size of a batch: use 1 or more")
         weights = len(self.objective.slot_weights)
@@ -79,36 +90,44 @@ class TtsRecipe:
 
 
 def train_tts(overrides: list[str], tokens: Path, folder: Path, minutes: float | None) -> None:
-    """Run `TtsRecipe` with overrides on `tokens`/train.
+    """Run `TtsRecipe` with overrides on the train split of one or more token folders (see `token_folders`).
 
     Raises InputError for tokens with fewer codebooks, or larger codes, than the recipe's.
     """
     recipe = config.override(TtsRecipe(), overrides)
-    store = TokenStore.load(tokens / "train")
-    _check_fits(recipe, store)
     layout = Layout(Vocabulary.new(recipe.num_codebooks, recipe.codebook_size))
-    examples = SpeechExamples(store, layout, FRAME_RATE, recipe.frame_budget)
+    sources = [Shards(path / "train") for path in token_folders(tokens)]
+    batches = Batches(
+        sources,
+        SequenceReader(layout, FRAME_RATE),
+        recipe.tasks,
+        recipe.frame_budget,
+        alpha=recipe.alpha,
+        max_seconds=recipe.max_seconds,
+        vector_dim=CAPTION_DIM,
+    )
+    batches.draw(recipe.loop.seed, 0)  # tokens that do not fit are told before anything is written
     torch.manual_seed(recipe.loop.seed)
     with building():
         model = build(lm_config(recipe, layout.vocabulary))
     if recipe.start is not None:
         _start_from(model, recipe.start)
-    legal = Legal(tuple(layout.allowed(TASKS["tts"])), layout.vocabulary.mark("end"))
-    objective = LMObjective(model, legal, examples.draw, recipe.objective, fill=layout.vocabulary.fill)
+    allowed = {tuple(layout.allowed(TASKS[task])) for task in recipe.tasks}
+    assert len(allowed) == 1, "all tasks of a run predict the same codes"
+    legal = Legal(allowed.pop(), layout.vocabulary.mark("end"))
+    draw = Ahead(batches.draw, recipe.loader_workers)
+    objective = LMObjective(model, legal, draw, recipe.objective, fill=layout.vocabulary.fill)
     train(objective, recipe.loop.ending_after(minutes), folder)
 
 
-def _check_fits(recipe: TtsRecipe, store: TokenStore) -> None:
-    """Raise InputError when the codes of a store do not fit into the recipe's vocabulary."""
-    codes = store.tensors["codes"]  # [K, T of all utterances]
-    if not 1 <= recipe.num_codebooks <= codes.shape[0]:
-        raise InputError(f"num_codebooks={recipe.num_codebooks}, but the tokens have {codes.shape[0]}: use 1 to that")
-    used = codes[: recipe.num_codebooks]
-    largest = int(used.max()) if used.numel() else 0
-    if largest >= recipe.codebook_size:
-        raise InputError(
-            f"codebook_size={recipe.codebook_size}, but the tokens hold the code {largest}: use their size"
-        )
+def token_folders(path: Path) -> list[Path]:
+    """Return `path` if it is a token folder, or the token folders directly below it; raises InputError for neither."""
+    if (path / ABOUT).exists():
+        return [path]
+    found = sorted(one.parent for one in path.glob(f"*/{ABOUT}"))
+    if not found:
+        raise InputError(f"{path} is no token folder, nor is one below it: make one with uniaudio tokenize")
+    return found
 
 
 def _start_from(model: AnyLM, name_or_folder: str) -> None:
@@ -162,15 +181,13 @@ class DurationRecipe:
 class DurationObjective:
     """Predict the phone durations of random utterances; raises InputError when none has phone times."""
 
-    def __init__(self, model: DurationPredictor, store: TokenStore, batch_size: int) -> None:
-        self.module, self.store, self.batch_size = model, store, batch_size
-        self.usable = [index for index in range(len(store)) if store.has_phones(index)]
-        if not self.usable:
-            raise InputError("no utterance has phone times: tokenise a corpus whose manifest has segments")
+    def __init__(self, model: DurationPredictor, shards: Shards, batch_size: int) -> None:
+        self.module, self.shards, self.batch_size = model, shards, batch_size
+        self.usable = with_durations(shards)
 
     def batch(self, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return phone ids, seconds and mask, [B, P] each."""
-        return duration_batch(self.store, self.usable, self.batch_size, seed, step)
+        return duration_batch(self.shards, self.usable, self.batch_size, seed, step)
 
     def loss(self, batch: tuple[Tensor, Tensor, Tensor], step: int) -> tuple[Tensor, dict[str, float]]:
         """Return the error of the log durations."""
@@ -182,10 +199,10 @@ class DurationObjective:
 
 
 def train_durations(overrides: list[str], tokens: Path, folder: Path, minutes: float | None) -> None:
-    """Run `DurationRecipe` with overrides on `tokens`/train."""
+    """Run `DurationRecipe` with overrides on the train split of a token folder of speech."""
     recipe = config.override(DurationRecipe(), overrides)
     torch.manual_seed(recipe.loop.seed)
     with building():
         model = DurationPredictor(recipe.model)
-    objective = DurationObjective(model, TokenStore.load(tokens / "train"), recipe.batch_size)
+    objective = DurationObjective(model, Shards(tokens / "train"), recipe.batch_size)
     train(objective, recipe.loop.ending_after(minutes), folder)

@@ -13,6 +13,8 @@ from uniaudio.audio.io import Audio
 from uniaudio.errors import InputError
 from uniaudio.tokenizers.base import Item
 
+HIDDEN = -1  # the code of a frame that the model has to fill
+
 
 class CodecShape(Protocol):
     """What a tokenizer reads of a codec's config."""

@@ -96,6 +96,8 @@ _SYNCHRONOUS = 2
 _PHONEME_EVENTS, _PHONEME_IPA, _DONT_EXIT = 0x0001, 0x0002, 0x8000
 _EVENT_END_OF_LIST, _EVENT_PHONEME = 0, 7
 _UTF8 = 1
+_RATE = 1
+_VOICE = "en-us"
 _IPA_SEPARATED = (ord("_") << 8) | 0x02
 
 
@@ -119,7 +121,7 @@ class Espeak:
         library = ctypes.CDLL(self._path)
         options = _PHONEME_EVENTS | _PHONEME_IPA | _DONT_EXIT
         self.sample_rate: int = library.espeak_Initialize(_SYNCHRONOUS, 0, self._data, options)
-        if self.sample_rate <= 0 or library.espeak_SetVoiceByName(b"en-us") != 0:
+        if self.sample_rate <= 0 or library.espeak_SetVoiceByName(_VOICE.encode()) != 0:
             raise InputError(
                 "espeak-ng does not start: reinstall espeakng-loader (and keep its path under 160 letters)"
             )
@@ -153,10 +155,13 @@ class Espeak:
                 symbols += re.split(r"[_\s]+", (answer or b"").decode(errors="ignore"))
         return [phone for symbol in symbols for phone in normalise_phone(symbol)]
 
-    def synthesise(self, text: str) -> tuple[list[tuple[str, int]], np.ndarray]:
+    def synthesise(
+        self, text: str, variant: str = "", words_per_minute: int | None = None
+    ) -> tuple[list[tuple[str, int]], np.ndarray]:
         """Return the (symbol, first sample) of each phoneme of a clean text, "" for a pause, and the samples.
 
-        The samples are float32 [N] in [-1, 1] at `sample_rate`. The same text always gives the same result.
+        The samples are float32 [N] in [-1, 1] at `sample_rate`. The same text always gives the same result. A variant
+        of the voice ("f2", "m3", ...) and a speed (80 to 450) hold for this call only.
         """
         events: list[tuple[str, int]] = []
         chunks: list[np.ndarray] = []
@@ -176,9 +181,15 @@ class Espeak:
         data = text.encode()
         with self._lock:
             self._reopen()
+            if variant:
+                self._library.espeak_SetVoiceByName(f"{_VOICE}+{variant}".encode())
+            if words_per_minute is not None:
+                self._library.espeak_SetParameter(_RATE, words_per_minute, 0)
             self._library.espeak_SetSynthCallback(callback)
             failed = self._library.espeak_Synth(data, len(data) + 1, 0, 0, 0, _UTF8, None, None)
             failed = failed or self._library.espeak_Synchronize()
+            if variant:
+                self._library.espeak_SetVoiceByName(_VOICE.encode())
         if failed:
             raise InputError("espeak-ng could not speak this text: make it shorter or simpler")
         samples = np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.int16)

@@ -60,10 +60,10 @@ class VoiceTokenizer:
         if samples.abs().max() < MIN_PEAK:
             raise InputError("the voice recording is silent: give one in which the speaker can be heard")
         num_samples = round(self.seconds * config.frame_rate) * config.hop_length
-        return encode_samples(self.codec, _level(speech_window(samples, num_samples, config.hop_length)))
+        return encode_samples(self.codec, level(speech_window(samples, num_samples, config.hop_length)))
 
 
-def _level(samples: Tensor) -> Tensor:
+def level(samples: Tensor) -> Tensor:
     """Bring samples [N] to `LEVEL`, but no peak above 1: what a voice sounds like must not depend on its level."""
     gain = LEVEL / samples.square().mean().sqrt().clamp(min=1e-6)
     return samples * torch.minimum(gain, 1 / samples.abs().max().clamp(min=1e-6))

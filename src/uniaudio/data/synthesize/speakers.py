@@ -1,18 +1,141 @@
-"""The made speakers: four flite voices and the ones derived from them, with fixed train, dev and test sets.
+"""The made speakers: flite voices, the ones derived from them, and espeak-ng variants, in fixed splits.
 
-A derived speaker is rendered with a pitch target and a stretched duration, then resampled by `formant_ratio`, which
-moves the formants (the apparent length of the vocal tract) while pitch and tempo land where they were asked to be.
+A derived speaker is rendered with a pitch target and a stretched duration, played at another speed, and reshaped
+(`timbre`) until formants, lowest formant, pitch, tilt and tempo are what was asked for.
 """
 
 import math
 from dataclasses import dataclass
 
+PITCHLESS = frozenset({"rms"})  # flite's voices that ignore a pitch target: the speed of playing sets their pitch
+RANGELESS = PITCHLESS  # and those that ignore a standard deviation of the pitch
+_NATURAL_HZ = {"slt": 172.0, "awb": 122.0, "rms": 101.0, "kal16": 105.0}
+_FEMALE_TRACT = 1.16  # formants of a woman's voice over those of a man's
+_MALE_HZ, _FEMALE_HZ = 112.0, 200.0
+_FLITE = {  # split -> base, formant ratio, pitch in Hz, low ratio, tilt in dB per octave; the natural voices come first
+    "train": (
+        ("slt", 1.00, 172, 1.00, 0.0),
+        ("slt", 0.86, 235, 0.96, 1.0),
+        ("slt", 0.87, 204, 0.94, -1.1),
+        ("slt", 0.89, 140, 0.93, -1.6),
+        ("slt", 0.89, 184, 1.03, 0.5),
+        ("slt", 0.90, 150, 0.97, 1.5),
+        ("slt", 0.92, 142, 1.01, 0.7),
+        ("slt", 0.98, 139, 1.04, -1.2),
+        ("slt", 1.00, 154, 0.94, -2.8),
+        ("slt", 1.03, 180, 1.05, 1.6),
+        ("slt", 1.03, 254, 0.90, -2.5),
+        ("slt", 1.06, 151, 1.05, 1.1),
+        ("awb", 1.00, 122, 1.00, 0.0),
+        ("awb", 0.94, 103, 1.13, -0.1),
+        ("awb", 0.94, 173, 1.05, -2.2),
+        ("awb", 0.99, 131, 1.10, 2.8),
+        ("awb", 1.03, 162, 1.11, -2.9),
+        ("awb", 1.06, 98, 1.05, 1.9),
+        ("awb", 1.10, 94, 0.99, -2.8),
+        ("awb", 1.14, 147, 0.97, 0.6),
+        ("awb", 1.16, 129, 1.00, -3.1),
+        ("awb", 1.17, 92, 1.11, 1.1),
+        ("awb", 1.17, 167, 1.08, -1.0),
+        ("awb", 1.19, 119, 0.96, 0.1),
+        ("rms", 1.00, 101, 1.00, 0.0),
+        ("rms", 0.93, 111, 0.98, -1.1),
+        ("rms", 0.94, 105, 0.94, 2.0),
+        ("rms", 0.96, 80, 0.97, -1.6),
+        ("rms", 0.99, 82, 1.07, 0.7),
+        ("rms", 1.06, 90, 1.05, 1.9),
+        ("rms", 1.10, 104, 1.06, 2.4),
+        ("rms", 1.13, 134, 0.93, -2.5),
+        ("rms", 1.14, 119, 0.97, 0.6),
+        ("rms", 1.15, 79, 1.00, 2.7),
+        ("rms", 1.16, 109, 1.00, -3.1),
+        ("rms", 1.17, 130, 1.08, -1.0),
+        ("rms", 1.18, 91, 0.93, -2.0),
+        ("kal16", 1.00, 105, 1.00, 0.0),
+        ("kal16", 0.94, 127, 0.98, -1.1),
+        ("kal16", 0.94, 164, 1.05, -2.2),
+        ("kal16", 0.95, 98, 1.13, -0.1),
+        ("kal16", 0.96, 79, 0.97, -1.6),
+        ("kal16", 1.07, 78, 1.10, -1.2),
+        ("kal16", 1.09, 149, 0.92, 1.4),
+        ("kal16", 1.11, 115, 1.06, 2.4),
+        ("kal16", 1.13, 165, 0.93, -2.5),
+        ("kal16", 1.14, 139, 0.97, 0.6),
+        ("kal16", 1.17, 87, 1.11, 1.1),
+        ("kal16", 1.17, 158, 1.08, -1.0),
+        ("kal16", 1.18, 95, 0.93, -2.0),
+    ),
+    "dev": (
+        ("slt", 0.91, 172, 0.99, -2.7),
+        ("slt", 1.07, 245, 1.02, -1.0),
+        ("awb", 0.96, 152, 0.94, 2.5),
+        ("awb", 1.02, 97, 0.96, 2.3),
+        ("rms", 0.98, 96, 1.04, -2.7),
+        ("kal16", 0.97, 144, 0.94, 2.5),
+    ),
+    "test": (
+        ("slt", 1.04, 221, 0.93, 0.6),
+        ("slt", 1.06, 199, 0.96, -3.1),
+        ("awb", 0.96, 83, 0.97, -1.6),
+        ("awb", 1.06, 178, 1.02, -0.2),
+        ("rms", 0.99, 110, 1.10, 2.8),
+        ("rms", 1.01, 139, 0.95, 1.8),
+        ("kal16", 1.00, 124, 1.10, 2.8),
+        ("kal16", 1.02, 174, 0.95, 1.8),
+    ),
+}
+_ESPEAK = {  # split -> voice and variant, gender, pitch in Hz as measured
+    "train": (
+        ("en-029", "male", 101),
+        ("en-us+Alicia", "female", 245),
+        ("en-us+Andy", "male", 96),
+        ("en-us+Annie", "female", 237),
+        ("en-us+AnxiousAndy", "male", 102),
+        ("en-us+Gene2", "male", 115),
+        ("en-us+Hugo", "male", 109),
+        ("en-us+Jacky", "male", 112),
+        ("en-us+Lee", "male", 96),
+        ("en-us+Marco", "male", 130),
+        ("en-us+Storm", "male", 82),
+        ("en-us+Tweaky", "male", 101),
+        ("en-us+anika", "female", 267),
+        ("en-us+aunty", "female", 173),
+        ("en-us+belinda", "female", 229),
+        ("en-us+david", "male", 75),
+        ("en-us+ed", "male", 126),
+        ("en-us+grandma", "female", 200),
+        ("en-us+iven", "male", 101),
+        ("en-us+kaukovalta", "male", 102),
+        ("en-us+klatt2", "male", 102),
+        ("en-us+klatt5", "male", 102),
+        ("en-us+m5", "male", 101),
+        ("en-us+m8", "male", 86),
+        ("en-us+marcelo", "male", 97),
+        ("en-us+norbert", "male", 101),
+        ("en-us+pedro", "male", 101),
+        ("en-us+robert", "male", 100),
+        ("en-us+sandro", "male", 99),
+        ("en-us+travis", "male", 102),
+    ),
+    "dev": (
+        ("en-us+Andrea", "female", 240),
+        ("en-us+Mario", "male", 108),
+    ),
+    "test": (
+        ("en-us+Nguyen", "male", 151),
+        ("en-us+edward2", "male", 102),
+        ("en-us+f5", "female", 205),
+        ("en-us+steph3", "female", 184),
+    ),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Speaker:
-    """One made speaker; `engine` is "flite" or "espeak", `base` its voice, `pitch_hz` the pitch asked for.
+    """One made speaker; `engine` is "flite" or "espeak", `base` its voice, `split` the only one that it speaks in.
 
-    Voices in `PITCHLESS` ignore it: their pitch follows from the formant ratio alone.
+    Relative to the base, formants are at `formant_ratio` (the lowest at `low_ratio` times that) and the spectrum is
+    tilted by `tilt_db` per octave; the pitch is `pitch_hz`. espeak-ng's variants are taken as they are.
     """
 
     name: str
@@ -21,88 +144,79 @@ class Speaker:
     formant_ratio: float
     pitch_hz: float
     split: str
+    low_ratio: float = 1.0
+    tilt_db: float = 0.0
+    gender: str = ""
+
+    def speed(self, pitch: float = 1.0) -> float:
+        """Return how much faster the base's speech is played, for `pitch` times the speaker's own pitch."""
+        return self.pitch_hz * pitch / _NATURAL_HZ[self.base] if self.base in PITCHLESS else self.formant_ratio
 
 
-_RANGES = {  # base -> (formant ratio low, high, pitch low, high in Hz); the first speaker of each is the natural one
-    "slt": (0.90, 1.20, 140.0, 270.0),
-    "awb": (0.86, 1.22, 80.0, 200.0),
-    "rms": (0.86, 1.22, 72.0, 190.0),
-    "kal16": (0.88, 1.20, 75.0, 190.0),
-}
-PITCHLESS = frozenset({"rms"})
-_NATURAL_HZ = {"slt": 172.0, "awb": 122.0, "rms": 97.0, "kal16": 105.0}
-_HELD_OUT = (  # base, formant ratio, pitch, split: chosen apart from one another and from every training speaker
-    ("slt", 0.97, 158.0, "test"),
-    ("slt", 1.12, 232.0, "test"),
-    ("awb", 0.92, 98.0, "test"),
-    ("awb", 1.13, 166.0, "test"),
-    ("rms", 1.04, 82.0, "test"),
-    ("rms", 1.17, 142.0, "test"),
-    ("kal16", 0.94, 88.0, "test"),
-    ("kal16", 1.10, 150.0, "test"),
-    ("slt", 1.04, 200.0, "dev"),
-    ("awb", 1.02, 140.0, "dev"),
-    ("rms", 0.92, 110.0, "dev"),
-    ("kal16", 1.02, 118.0, "dev"),
-)
-_ESPEAK = ("en-us+f2", "en-us+m3", "en-gb+f4", "en-us+m7", "en-gb-x-rp+m1", "en-us+klatt2")
+def voice_words(speaker: Speaker) -> tuple[str, ...]:
+    """Return what is heard of a speaker: "male", "female" or "neutral", then classes of voice such as "deep"."""
+    if speaker.engine == "espeak":
+        pitched = ("deep",) if speaker.pitch_hz < 90 else ()
+        return speaker.gender, *pitched, "robotic"
+    tract = speaker.formant_ratio * (_FEMALE_TRACT if speaker.base == "slt" else 1.0)
+    by_pitch = math.log(speaker.pitch_hz / _MALE_HZ) / math.log(_FEMALE_HZ / _MALE_HZ)
+    by_tract = math.log(tract) / math.log(_FEMALE_TRACT)
+    score = (by_pitch + by_tract) / 2  # 0 a typical man, 1 a typical woman
+    gender = "male" if score < 0.4 else "female" if score > 0.65 else "neutral"
+    typical = _FEMALE_TRACT if gender == "female" else 1.0 if gender == "male" else 1.08
+    words = [gender]
+    if tract / typical < 0.95:
+        words.append("deep")
+    elif tract / typical > 1.06:
+        words.append("light")
+    if abs(speaker.tilt_db) >= 1.2:
+        words.append("bright" if speaker.tilt_db > 0 else "dark")
+    return tuple(words)
 
 
-def speakers(per_base: int = 11) -> list[Speaker]:
-    """Return all speakers: `per_base` training speakers for each flite voice, espeak-ng variants, and the held-out."""
-    found: list[Speaker] = []
-    for base, ratio, pitch, split in _HELD_OUT:
-        found.append(_flite(base, ratio, pitch, split))
-    for base, (low, high, low_hz, high_hz) in _RANGES.items():
-        found.append(_flite(base, 1.0, _NATURAL_HZ[base], "train"))
-        count, index = 1, 1
-        while count < per_base:
-            ratio = round(low * (high / low) ** _halton(index, 2), 3)
-            pitch = round(low_hz * (high_hz / low_hz) ** _halton(index, 3), 1)
-            index += 1
-            if not _near_held_out(base, ratio, pitch):
-                found.append(_flite(base, ratio, pitch, "train"))
-                count += 1
-    for voice in _ESPEAK:
-        found.append(
-            Speaker(name=f"espeak-{voice}", engine="espeak", base=voice, formant_ratio=1.0, pitch_hz=0.0, split="train")
-        )
-    return found
+def timbre_distance(one: Speaker, two: Speaker) -> float:
+    """Return how far two speakers of one base are apart whatever their pitch, which a style may change: 1 is audible.
 
-
-def twins() -> frozenset[str]:
-    """Return the held-out speakers that sound like a training speaker: they must not be judged as held out.
-
-    These are the held-out ones of a voice that ignores the pitch asked for, where their formants are within 3 %.
+    One unit is 4 % of the formants, 7 % of the lowest formant or 2 dB per octave; infinite for different bases.
     """
-    everyone = speakers()
-    return frozenset(
-        one.name
-        for one in everyone
-        for two in everyone
-        if one.split != "train" and two.split == "train" and one.base == two.base and one.base in PITCHLESS
-        if abs(math.log(one.formant_ratio / two.formant_ratio)) < 0.03
+    if one.base != two.base:
+        return math.inf
+    formants = math.log(one.formant_ratio / two.formant_ratio) / math.log(1.04)
+    lowest = math.log(one.low_ratio / two.low_ratio) / math.log(1.07)
+    return math.hypot(formants, lowest, (one.tilt_db - two.tilt_db) / 2)
+
+
+def speakers() -> list[Speaker]:
+    """Return all speakers, the natural flite voices first.
+
+    They were chosen among several hundred candidates, one by one, each time the one most unlike all before by
+    resemblyzer's embedding; held-out ones lie inside the range of the training ones, a timbre distance of 1 or more
+    from each.
+    """
+    found = [_flite(split, *row) for split, rows in _FLITE.items() for row in rows]
+    return found + [_espeak(split, *row) for split, rows in _ESPEAK.items() for row in rows]
+
+
+def _flite(split: str, base: str, ratio: float, pitch: float, low_ratio: float, tilt_db: float) -> Speaker:
+    return Speaker(
+        name=f"{base}-{round(ratio * 1000):04d}-{round(pitch):03d}",
+        engine="flite",
+        base=base,
+        formant_ratio=ratio,
+        pitch_hz=pitch,
+        split=split,
+        low_ratio=low_ratio,
+        tilt_db=tilt_db,
     )
 
 
-def _flite(base: str, ratio: float, pitch: float, split: str) -> Speaker:
-    name = f"{base}-{round(ratio * 1000):04d}-{round(pitch):03d}"
-    return Speaker(name=name, engine="flite", base=base, formant_ratio=ratio, pitch_hz=pitch, split=split)
-
-
-def _near_held_out(base: str, ratio: float, pitch: float) -> bool:
-    """Is a training candidate as good as a held-out speaker (within 3 % of formants and 8 % of pitch)?"""
-    return any(
-        base == other and abs(math.log(ratio / r)) < 0.03 and abs(math.log(pitch / hz)) < 0.08
-        for other, r, hz, _ in _HELD_OUT
+def _espeak(split: str, voice: str, gender: str, pitch: float) -> Speaker:
+    return Speaker(
+        name=f"espeak-{voice}",
+        engine="espeak",
+        base=voice,
+        formant_ratio=1.0,
+        pitch_hz=pitch,
+        split=split,
+        gender=gender,
     )
-
-
-def _halton(index: int, base: int) -> float:
-    """Return the `index`-th point of the Halton sequence, in (0, 1): evenly spread, no seed needed."""
-    result, fraction = 0.0, 1.0
-    while index > 0:
-        fraction /= base
-        result += fraction * (index % base)
-        index //= base
-    return result

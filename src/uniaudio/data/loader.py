@@ -1,0 +1,192 @@
+"""Which examples make the batch of a step: mixed over tasks and corpora, of similar length, shared out over ranks.
+
+Everything is a pure function of (seed, step), so a run resumes in the middle of an epoch without a state of its own.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from uniaudio.data.sequences import SequenceReader, sequence_lengths
+from uniaudio.data.shards import KINDS, Shards
+from uniaudio.errors import InputError
+from uniaudio.sequence.batch import Batch, collate
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """Which part of every epoch this process takes: `rank` of `world`."""
+
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.world:
+            raise InputError(f"rank {self.rank} of {self.world} processes does not exist: use 0 to {self.world - 1}")
+
+
+class BatchPlan:
+    """Batches of example numbers, filled to a budget of frames, for groups of examples that are mixed.
+
+    `lengths` [N] in frames; `groups` are disjoint lists of numbers (a task of a corpus). In an epoch, group i of n_i
+    examples has a share p_i ~ n_i^alpha of the draws, and no example comes twice: the epoch ends with the group that is
+    drawn whole first (all of them for alpha 1), the others show a new choice in the next. Every rank plans the same
+    batches and takes its own. Raises InputError when there is nothing to plan with.
+    """
+
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        groups: Sequence[np.ndarray],
+        budget: int,
+        *,
+        alpha: float = 1.0,
+        share: Share | None = None,
+        chunk: int = 4096,
+    ) -> None:
+        self.groups = [np.asarray(group, np.int64) for group in groups if len(group)]
+        if not self.groups:
+            raise InputError("there is no example to train on: give tokens that have some")
+        self.lengths, self.budget, self.chunk, self.share = lengths, budget, chunk, share or Share()
+        sizes = np.array([len(group) for group in self.groups])
+        weights = sizes.astype(np.float64) ** alpha
+        draws = np.round(weights * (sizes / weights).min()).astype(np.int64)
+        self.draws = np.clip(draws, 1, sizes)  # [groups]
+        self._counts: dict[tuple[int, int], int] = {}
+        self._planned: tuple[int, int, list[np.ndarray]] | None = None
+
+    def indices(self, seed: int, step: int) -> np.ndarray:
+        """Return the example numbers of this rank's batch of a step."""
+        epoch = 0
+        while True:
+            if (seed, epoch) not in self._counts:
+                self._counts[seed, epoch] = len(self.epoch(seed, epoch))
+            if step < self._counts[seed, epoch]:
+                return self.epoch(seed, epoch)[step]
+            step -= self._counts[seed, epoch]
+            epoch += 1
+
+    def epoch(self, seed: int, epoch: int) -> list[np.ndarray]:
+        """Return this rank's batches of an epoch; all ranks have equally many."""
+        if self._planned is None or self._planned[:2] != (seed, epoch):
+            self._planned = (seed, epoch, self._plan(seed, epoch))
+        return self._planned[2]
+
+    def _plan(self, seed: int, epoch: int) -> list[np.ndarray]:
+        random = np.random.default_rng((seed, epoch))
+        parts = [group[random.permutation(len(group))[:n]] for group, n in zip(self.groups, self.draws, strict=True)]
+        drawn = random.permutation(np.concatenate(parts))
+        batches: list[np.ndarray] = []
+        for first in range(0, len(drawn), self.chunk):
+            part = drawn[first : first + self.chunk]
+            batches += self._fill(part[np.argsort(self.lengths[part], kind="stable")])
+        order, world = random.permutation(len(batches)), self.share.world
+        if len(order) < world:
+            raise InputError(f"{len(order)} batches are too few for {world} processes: give fewer, or more examples")
+        kept = order[: len(order) // world * world]  # all ranks have equally many
+        return [batches[index] for index in kept[self.share.rank :: world]]
+
+    def _fill(self, ordered: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield runs of examples, sorted by length, whose longest times their number is within the budget."""
+        first, lengths = 0, self.lengths[ordered].tolist()
+        for index, longest in enumerate(lengths):
+            if index > first and longest * (index - first + 1) > self.budget:
+                yield ordered[first:index]
+                first = index
+        yield ordered[first:]
+
+
+class Batches:
+    """Batches of training sequences from one or more token folders; picklable, so that workers can make them ahead.
+
+    `tasks` are mixed with those of every folder as groups of their own. Raises InputError when none is there.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Shards],
+        reader: SequenceReader,
+        tasks: Sequence[str],
+        budget: int,
+        *,
+        alpha: float = 1.0,
+        share: Share | None = None,
+        max_seconds: float = 30.0,
+        vector_dim: int = 0,
+    ) -> None:
+        self.sources, self.reader, self.vector_dim = sources, reader, vector_dim
+        lengths, groups, first = [], [], 0
+        for shards in sources:
+            lengths.append(sequence_lengths(shards, reader.frame_rate))
+            short = shards.frames <= max_seconds * reader.frame_rate
+            groups += [first + np.flatnonzero(short & (shards.kind == KINDS.index(task))) for task in tasks]
+            first += len(shards)
+        self._firsts = np.cumsum([0, *(len(shards) for shards in sources)])
+        if not any(len(group) for group in groups):
+            raise InputError(f"no example of {', '.join(tasks)} up to {max_seconds:g} s: tokenize examples of them")
+        self.plan = BatchPlan(np.concatenate(lengths), groups, budget, alpha=alpha, share=share)
+
+    def draw(self, seed: int, step: int) -> Batch:
+        """Return the batch of a step."""
+        random = np.random.default_rng((seed, step, self.plan.share.rank))
+        sequences = []
+        for number in self.plan.indices(seed, step):
+            source = int(np.searchsorted(self._firsts, number, side="right")) - 1
+            sequences.append(self.reader(self.sources[source], int(number - self._firsts[source]), random))
+        return collate(sequences, self.vector_dim)
+
+
+class Ahead(Generic[T]):
+    """Makes the batches of the next steps in other processes while the current one is used.
+
+    Called like the function that it wraps; steps out of order are made on the spot, and the workers start again there.
+    """
+
+    def __init__(self, draw: Callable[[int, int], T], workers: int, depth: int = 4) -> None:
+        self.draw, self.workers, self.depth = draw, workers, depth
+        self._stream: Iterator[T] | None = None
+        self._next: tuple[int, int] | None = None
+
+    def __call__(self, seed: int, step: int) -> T:
+        if self.workers < 1:
+            return self.draw(seed, step)
+        if self._stream is None or self._next != (seed, step):
+            self._stream = self._start(seed, step)
+        self._next = (seed, step + 1)
+        return next(self._stream)
+
+    def _start(self, seed: int, step: int) -> Iterator[T]:
+        from torch.utils.data import DataLoader
+
+        steps: Any = _Steps(self.draw, seed)
+        order: Any = _From(step)
+        return iter(
+            DataLoader(steps, batch_size=None, sampler=order, num_workers=self.workers, prefetch_factor=self.depth)
+        )
+
+
+class _Steps(Generic[T]):
+    """The batches of a seed by step, as a map-style dataset."""
+
+    def __init__(self, draw: Callable[[int, int], T], seed: int) -> None:
+        self.draw, self.seed = draw, seed
+
+    def __getitem__(self, step: int) -> T:
+        return self.draw(self.seed, step)
+
+
+@dataclass(frozen=True)
+class _From:
+    """Counts steps without end."""
+
+    first: int
+
+    def __iter__(self) -> Iterator[int]:
+        step = self.first
+        while True:
+            yield step
+            step += 1
