@@ -18,6 +18,7 @@ import numpy as np
 from uniaudio.audio.io import read_audio
 from uniaudio.data.align import PhoneModels, align, boundary_errors, learn_models
 from uniaudio.data.manifests import Row, read_manifest
+from uniaudio.errors import InputError
 
 SAMPLE_RATE = 16000
 
@@ -47,6 +48,8 @@ def spread(rows: list[Row], limit: int) -> list[Row]:
         voices[row.speaker].append(row)
     each = -(-limit // max(1, len(voices)))
     chosen = [row for index in range(each) for voice in sorted(voices) for row in voices[voice][index : index + 1]]
+    if not chosen:
+        raise InputError("no recording of this corpus has phone times: make one with uniaudio synthesize speech")
     return chosen[:limit]
 
 

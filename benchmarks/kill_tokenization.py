@@ -100,7 +100,10 @@ def main() -> None:
         assert start(options.manifest, work / "whole", options.model, None).wait() == 0
         whole = content(work / "whole")
         result = disturb(options.manifest, work / "single", whole, options, None)
-        print(json.dumps({"setting": "one process", "shards": len(list(work.glob("whole/*/*.tar"))), **result}), flush=True)
+        print(
+            json.dumps({"setting": "one process", "shards": len(list(work.glob("whole/*/*.tar"))), **result}),
+            flush=True,
+        )
         if options.ray:
             from ray.cluster_utils import Cluster
 

@@ -1,4 +1,4 @@
-"""Phone times of recordings: espeak's own speech, pauses, learnt models, flite's own times, and what cannot be aligned."""
+"""Phone times of recordings: espeak's own speech, pauses, learnt models, flite's own times, and what fails."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("espeakng_loader")
 from uniaudio.data import align as align_module
 from uniaudio.data.align import align, boundary_errors, learn_models
-from uniaudio.data.timed_espeak import MARKS, TimedSpeech, timed_speech
+from uniaudio.data.timed_espeak import MARKS, TimedSpeech, _carry, timed_speech
 from uniaudio.errors import InputError
 from uniaudio.tokenizers.phoneme import PHONEME_IDS, TimedPhone, espeak, phonemes, timed_phonemes
 
@@ -21,7 +21,6 @@ SENTENCES = [
     "She keeps seven yellow boats near the harbour.",
     "Nobody told him where the money came from.",
     "Bring a clean cup of water to the garden.",
-    "The children laughed at the funny little dog.",
 ]
 
 
@@ -69,6 +68,30 @@ def test_silence_around_and_a_pause_without_a_mark_are_found():
     assert after[0] == "ɹ"
 
 
+def test_a_click_before_and_half_a_minute_of_silence_after_change_nothing():
+    truth = timed_speech(HORSE, "m3")
+    samples = np.concatenate([np.zeros(16000, np.float32), truth.samples, np.zeros(480000, np.float32)])
+    samples[3000:3040] = 0.3
+    assert np.median(errors(align(samples, HORSE), truth, shift=1.0)) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("loud", "rows", "pauses"),
+    [
+        ("5. 20# 9. 20# 5.", 49, 0),  # a closure is no pause
+        ("5. 20# 40. 20# 5.", 41, 1),
+        ("5. 3# 40. 20# 50. 30# 60. 4#", 51, 1),  # clicks at both ends
+        ("4#", 4, 0),
+        ("20# 40. 3# 40. 20#", 45, 2),
+    ],
+)
+def test_long_pauses_become_one_row(loud: str, rows: int, pauses: int):
+    runs = [np.full(int(run[:-1]), run[-1] == "#") for run in loud.split()]
+    found, pause = align_module._spoken_rows(np.concatenate(runs))
+    assert len(found) == len(pause) == rows and pause.sum() == pauses
+    assert (np.diff(found) > 0).all() and not pause[-1]
+
+
 def test_a_pause_at_a_comma_is_the_comma():
     text = "In the morning, we walk to the lake."
     truth = timed_speech(text, "m1", 110)
@@ -80,7 +103,7 @@ def test_a_pause_at_a_comma_is_the_comma():
 
 
 def test_learnt_models_align_other_voices_and_skip_what_cannot_be_aligned():
-    recordings = [(timed_speech(text, voice).samples, text) for text in SENTENCES[1:] for voice in ("m1", "f4", "m7")]
+    recordings = [(timed_speech(text, voice).samples, text) for text in SENTENCES[1:] for voice in ("m1", "f4")]
     models = learn_models([*recordings, (np.zeros(16000, np.float32), HORSE)])
     truth = timed_speech(HORSE, "m3")
     timed = align(truth.samples, HORSE, models)
@@ -123,7 +146,6 @@ def test_phones_that_share_a_segment_do_not_count_as_errors():
 
 def test_the_reference_leaves_the_engine_as_it_was():
     before, times = phonemes(HORSE), timed_phonemes(HORSE)
-    timed_speech.cache_clear()
     fast = timed_speech(HORSE, "f2", 300)
     assert len(fast.samples) < 0.75 * len(timed_speech(HORSE, "f2", 175).samples)
     assert phonemes(HORSE) == before
@@ -134,8 +156,6 @@ def test_the_reference_leaves_the_engine_as_it_was():
 
 def test_other_phones_of_the_engine_share_its_time():
     times = np.array([[0.0, 0.1], [0.1, 0.3], [0.3, 0.4]])
-    from uniaudio.data.timed_espeak import _carry
-
     starts, ends = _carry(["a", "b", "c", "d"], ["a", "x", "d"], times)
     assert starts.tolist() == pytest.approx([0.0, 0.1, 0.2, 0.3]) and ends.tolist() == pytest.approx(
         [0.1, 0.2, 0.3, 0.4]
@@ -147,11 +167,7 @@ def test_other_phones_of_the_engine_share_its_time():
 def test_warping_recovers_a_known_path():
     random = np.random.default_rng(0)
     theirs = random.standard_normal((40, 5)).astype(np.float32)
-    path = np.clip(np.cumsum(random.integers(0, 3, 60)), 0, 39)
-    path[0], path[-1] = 0, 39
-    path = np.maximum.accumulate(np.minimum(path, 39))
-    if (np.diff(path) > 3).any():
-        path = np.linspace(0, 39, 60).astype(int)
+    path = np.sort(np.concatenate([np.arange(40), random.integers(0, 40, 20)]))
     none = np.zeros(60, bool)
     found, cost = align_module._warp(theirs[path], theirs, none, np.full(40, np.inf, dtype=np.float32))
     assert np.array_equal(found, path) and cost < 0.3
@@ -170,6 +186,7 @@ def test_every_phone_gets_at_least_one_row(starts: list[int], rows: int, bounds:
     [
         (np.zeros(16000, np.float32), HORSE, "silent"),
         (np.zeros(0, np.float32), HORSE, "silent"),
+        (0.1 * np.sin(np.arange(48000, dtype=np.float32)), HORSE, "steady sound"),
         (np.full(16000, 0.5, np.float32), "", "text is empty"),
         (np.full((2, 16000), 0.5, np.float32), HORSE, "one channel"),
         (np.full(16000, np.nan, np.float32), HORSE, "finite"),

@@ -11,10 +11,9 @@ import pytest
 from uniaudio.data.synthesize import singing, vocoder
 from uniaudio.data.synthesize.melodies import MELODIES
 from uniaudio.data.synthesize.sentences import grammar_sentences, split_of
-from uniaudio.data.synthesize.singers import Singer, singers
+from uniaudio.data.synthesize.singers import singers
 from uniaudio.data.synthesize.songs import (
     MADE,
-    Sung,
     Syllable,
     break_line,
     compose,
@@ -74,7 +73,7 @@ def test_singers_are_many_and_apart() -> None:
         ("walked", 1, ["walked"]),
         ("idea", 3, ["i", "de", "a"]),
         ("calculation", 4, ["cal", "cu", "la", "tion"]),
-        ("something", 2, ["som", "ething"]),
+        ("something", 2, ["some", "thing"]),
         ("mm", 3, ["mm"]),
     ],
 )
@@ -87,7 +86,7 @@ def test_syllables_hold_every_phone_once() -> None:
     assert found == [
         Syllable(lyric="ex-", first=10, vowel=10, stop=12),
         Syllable(lyric="tra", first=12, vowel=15, stop=16),
-    ] or [(s.first, s.vowel, s.stop) for s in found] == [(10, 10, 11), (11, 15, 16)]
+    ]
     singer = syllables_of("singer", "s ih ng er".split(), 0)
     assert [(s.first, s.vowel, s.stop) for s in singer] == [(0, 1, 3), (3, 3, 4)]  # no syllable begins with ng
     assert [s.lyric for s in syllables_of("mm", ["m", "m"], 0)] == ["mm"]
@@ -121,7 +120,9 @@ def words(sizes: str) -> list[list[list[Syllable]]]:
     return lines
 
 
-@pytest.mark.parametrize("piece", [f"{MADE}-train-{n:06d}" for n in range(12)] + ["twinkle", "silent_night", "my_bonnie"])
+@pytest.mark.parametrize(
+    "piece", [f"{MADE}-train-{n:06d}" for n in range(12)] + ["twinkle", "silent_night", "my_bonnie"]
+)
 def test_a_composed_song_is_a_score_in_the_register(piece: str) -> None:
     lines = words("12112 2131")
     sung, tempo = compose(lines, piece, 100.0, (57, 76), seed=3)
@@ -162,11 +163,14 @@ def test_the_pitch_curve_keeps_to_the_score() -> None:
     notes = [Note(start=0.5 * i + 0.2, end=0.5 * i + 0.7, pitch=p, lyric="la") for i, p in enumerate(pitches)]
     curve = vocoder.pitch_curve(notes, SINGER, 700, np.random.default_rng(0))
     seconds = np.arange(700) * FRAME_SECONDS
-    off = np.concatenate([
-        1200 * np.log2(curve[(seconds >= n.start) & (seconds < n.end)] / 440) - 100 * (n.pitch - 69) for n in notes
-    ])
+    off = np.concatenate(
+        [1200 * np.log2(curve[(seconds >= n.start) & (seconds < n.end)] / 440) - 100 * (n.pitch - 69) for n in notes]
+    )
     assert np.mean(np.abs(off) <= 50) > 0.95
-    assert 15 < np.std(curve[120:138] / curve[120:138].mean()) * 1731 or np.ptp(1200 * np.log2(curve[80:138])) > 20
+    long = vocoder.pitch_curve([Note(start=0.0, end=3.0, pitch=60, lyric="la")], SINGER, 600, np.random.default_rng(0))
+    cents = 1200 * np.log2(long[100:500] / long[100:500].mean())
+    assert np.argmax(np.abs(np.fft.rfft(cents))) / 2.0 == pytest.approx(SINGER.vibrato_hz, rel=0.12)
+    assert 30 < np.ptp(cents) < 100 and np.ptp(1200 * np.log2(long[10:24] / long[24])) < 50
 
 
 @pytest.mark.skipif(not HAS_ENGINES, reason="flite is not installed")

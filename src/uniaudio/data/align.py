@@ -25,8 +25,11 @@ _WARPS = (0.9, 1.0, 1.1)  # lengths of the vocal tract tried for the recording
 _STEP_COSTS = np.array([0.2, 0.0, 0.15, 0.5], dtype=np.float32)  # reference frames 0, 1, 2, 3 per recorded frame
 _QUIET_DB, _QUIET_SHARE = 42.0, 0.3  # silence is this far below the loud parts, or this near to the background noise
 _PAUSE_FRAMES = 30  # 150 ms: longer than the closure of a stop
-_PAUSE_COST = 20.0  # of a pause where the text has no mark
-_SILENCE_RMS = 1e-4
+_PAUSE_COST = 20.0  # of a pause between phones where the text has no mark
+_INSIDE_COST = 1000.0  # of a pause inside a phone
+_MODEL_SCALE = 4.0  # costs of models over those of warping
+_CLICK_FRAMES = 12  # a sound before or after all pauses is speech when it is at least this long
+_SILENCE_RMS, _STEADY_DB = 1e-4, 3.0
 _SHORTEST_PHONE = 0.025  # seconds on average; fluent speech has 60 to 100 ms
 _STATES = 3
 _PRIOR_FRAMES = 20.0  # weight of the statistics of all speech in those of one state
@@ -125,27 +128,38 @@ def _speech(samples: np.ndarray, phones: Sequence[str]) -> _Speech:
         raise InputError("the recording is silent: nothing in it can be aligned with the text")
     frames = _frames(samples * (0.06 / level))  # [T, window]
     db = 10 * np.log10((frames**2).mean(1) + 1e-10)
-    low, high = np.percentile(db, (5, 95))
-    loud = db > max(high - _QUIET_DB, low + _QUIET_SHARE * (high - low))
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], loud, [False]]).astype(int))).reshape(-1, 2)
-    seconds = len(samples) / SAMPLE_RATE
-    if not len(edges):
+    low, high = np.percentile(db, 5), np.percentile(db[db > db.max() - 40], 90)  # however little of it is speech
+    if high - low < _STEADY_DB:
         raise InputError("the recording is one steady sound: no speech in it can be aligned with the text")
-    skip, pause = np.zeros(len(db), bool), np.zeros(len(db), bool)
-    for end, start in zip(edges[:-1, 1], edges[1:, 0], strict=True):
-        if start - end >= _PAUSE_FRAMES:
-            pause[end], skip[end + 1 : start] = True, True
-    first, last = edges[0, 0], edges[-1, 1]
-    rows = first + np.flatnonzero(~skip[first:last])
-    heard = int((~pause[rows]).sum()) * _HOP / SAMPLE_RATE
+    loud = db > max(high - _QUIET_DB, low + _QUIET_SHARE * (high - low))
+    rows, pause = _spoken_rows(loud)
+    heard = int((~pause).sum()) * _HOP / SAMPLE_RATE
     count = len(_spoken(phones))
     if heard < count * _SHORTEST_PHONE:
         raise InputError(
             f"{heard:.2f} s of speech are too short for the {count} phones of the text: check that they belong together"
         )
     power = np.abs(np.fft.rfft(frames[rows], _FFT)) ** 2
-    features = [_features(power, ~pause[rows], warp) for warp in _WARPS]
-    return _Speech(np.append(rows, last), pause[rows], features, seconds)
+    features = [_features(power, ~pause, warp) for warp in _WARPS]
+    return _Speech(np.append(rows, rows[-1] + 1), pause, features, len(samples) / SAMPLE_RATE)
+
+
+def _spoken_rows(loud: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frames [T] from the start to the end of speech, one for each long pause, and which are pauses."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], loud, [False]]).astype(int))).reshape(-1, 2)
+    parts: list[list[int]] = []  # between pauses: first frame, last frame + 1
+    for start, end in edges.tolist():
+        if parts and start - parts[-1][1] < _PAUSE_FRAMES:
+            parts[-1][1] = end
+        else:
+            parts.append([start, end])
+    clicks = [end - start < _CLICK_FRAMES for start, end in parts]
+    while len(parts) > 1 and (clicks[0] or clicks[-1]):
+        drop = 0 if clicks[0] else -1
+        del parts[drop], clicks[drop]
+    rows = [frame for start, end in parts for frame in range(start, end + 1)]  # the frame after a part is its pause
+    pause = np.isin(rows, [end for _, end in parts[:-1]])
+    return np.array(rows[:-1], dtype=int), pause[:-1]
 
 
 def _frames(samples: np.ndarray) -> np.ndarray:
@@ -205,12 +219,14 @@ def _warped(speech: _Speech, text: str, phones: Sequence[str]) -> np.ndarray:
     for variant in _VARIANTS:
         reference = timed_speech(text, variant, tempo)
         theirs, first = _reference_frames(reference)
-        pauses = np.full(len(theirs), np.inf, dtype=np.float32)
+        pauses = np.full(len(theirs), _INSIDE_COST, dtype=np.float32)
         pauses[np.append(first[1:], len(theirs)) - 1] = _pause_costs(phones)
         for ours in speech.features:
             path, cost = _warp(ours, theirs, speech.pause, pauses)
             if cost < best:
                 best, starts = cost, np.searchsorted(path, first)
+    if not len(starts):
+        raise InputError("no path through the recording fits the text: check that they belong together")
     return starts
 
 
@@ -271,8 +287,8 @@ def _decoded(speech: _Speech, phones: Sequence[str], models: PhoneModels) -> np.
     states = [models.index.get((_bare(phone), state), 0) for phone in spoken for state in range(_STATES)]
     mean, precision = models.means[states], 1 / models.variances[states]
     cost = (ours**2) @ precision.T - 2 * ours @ (mean * precision).T + (mean**2 * precision - np.log(precision)).sum(1)
-    cost[speech.pause] = np.inf
-    cost[np.ix_(speech.pause, np.arange(_STATES - 1, len(states), _STATES))] = _pause_costs(phones) * 4
+    cost[speech.pause] = _INSIDE_COST * _MODEL_SCALE
+    cost[np.ix_(speech.pause, np.arange(_STATES - 1, len(states), _STATES))] = _MODEL_SCALE * _pause_costs(phones)
     moves = np.zeros(cost.shape, dtype=np.int8)
     total = np.full(len(states), np.inf)
     total[0] = cost[0, 0]
@@ -280,8 +296,6 @@ def _decoded(speech: _Speech, phones: Sequence[str], models: PhoneModels) -> np.
         arrived = np.append(np.inf, total[:-1])
         moves[row] = arrived < total
         total = np.minimum(arrived, total) + cost[row]
-    if not np.isfinite(total[-1]):  # more states than rows: a hasty voice
-        return np.linspace(0, len(cost), len(spoken), endpoint=False).astype(int)
     return np.searchsorted(_backtrack(moves), np.arange(0, len(states), _STATES))
 
 

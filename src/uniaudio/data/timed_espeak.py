@@ -5,7 +5,6 @@ N samples, P phones
 
 import difflib
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -35,7 +34,6 @@ class TimedSpeech:
     samples: np.ndarray
 
 
-@lru_cache(maxsize=8)  # the same text is asked for once per tempo and voice, and the first render serves twice
 def timed_speech(text: str, variant: str = "", words_per_minute: float = WORDS_PER_MINUTE) -> TimedSpeech:
     """Speak an English text with a variant of espeak's voice ("m3", "f2", ...) at a tempo, with phone times.
 

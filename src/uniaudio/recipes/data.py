@@ -46,9 +46,10 @@ def judge(folder: Path, examples: Path, limit: int, seed: int) -> None:
 
 def align(corpus: Path, workers: int) -> None:
     """Add phone times to the recordings of a corpus that have a text but none; print how many."""
-    from uniaudio.data.align import align_corpus
+    from uniaudio.data.align_corpus import align_corpus
 
-    print(f"{align_corpus(corpus, workers)} recordings aligned")
+    added, failed = align_corpus(corpus, workers)
+    print(f"{added} recordings aligned" + (f", {failed} could not be" if failed else ""))
 
 
 def _one_of_each_split(rows: list[Row]) -> list[Row]:

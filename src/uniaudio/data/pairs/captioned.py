@@ -9,7 +9,7 @@ from uniaudio.data.pairs.corpora import Recording
 from uniaudio.data.synthesize.sentences import split_of
 
 WORDINGS = 2  # examples of one clip, each in another wording
-EDITS = ("add", "remove", "replace", "inpaint", "bandwidth")
+EDITS = ("add", "remove", "replace", "inpaint", "extend")
 CUTOFFS_HZ = (1000, 2000, 4000)
 _SNR_DB = (-5.0, 10.0)
 
@@ -45,23 +45,24 @@ def audio_edit(sound: Sequence[Recording], random_: random.Random) -> Iterator[E
             id=f"audio_edit-{one.row.id}",
             task="audio_edit",
             split=one.row.split,
-            seconds=float(target["duration"]) if "duration" in target else one.row.seconds,
+            seconds=one.row.seconds,
             target=target,
             given={"caption": text, "source": source},
-            labels={"edit": kind, "classes": list(names)},
+            labels={"edit": kind, "phrases": list(names)},
         )
 
 
 def _edit(
     kind: str, one: Recording, single: Sequence[Recording], random_: random.Random
 ) -> tuple[Mapping[str, Any], Mapping[str, Any], tuple[str, str]] | None:
-    """Return (source cut, target cut, names of the events) of one edit, or None where it cannot be made."""
+    """Return (source cut, target cut, phrases for the events) of one edit, or None where it cannot be made."""
     if kind == "inpaint":
         return _hole(one, random_), one.cut, ("", "")
-    if kind == "bandwidth":
+    if kind == "extend":
         return _narrow(one, random_.choice(CUTOFFS_HZ)), one.cut, ("", "")
     mine = set(one.row.custom.get("classes") or [])
-    others = [other for other in (random_.choice(single) for _ in range(16)) if not mine & _classes(other)]
+    drawn = random_.choices(single, k=16) if single else []
+    others = [other for other in drawn if not mine & _classes(other)]
     fitting = [other for other in others if other.row.seconds <= one.row.seconds]
     if len(fitting) < 2 or (kind == "replace" and _classes(fitting[0]) == _classes(fitting[1])):
         return None
@@ -69,12 +70,22 @@ def _edit(
     start = round(random_.uniform(0, one.row.seconds - max(first.row.seconds, second.row.seconds)), 2)
     snr = round(random_.uniform(*_SNR_DB), 1)
     with_first, with_second = (_with(one, other, start, snr) for other in (first, second))
-    name, other_name = min(_classes(first)), min(_classes(second))
+    name, other_name = _phrase(first, random_), _phrase(second, random_)
     if kind == "add":
         return one.cut, with_first, (name, "")
     if kind == "remove":
         return with_first, one.cut, (name, "")
     return with_first, with_second, (name, other_name)
+
+
+def _phrase(one: Recording, random_: random.Random) -> str:
+    """Return a noun phrase for the only event of a recording."""
+    from uniaudio.data.synthesize.captions import event_phrase
+    from uniaudio.data.synthesize.events.scene import scene_from
+
+    if one.row.custom.get("events"):
+        return event_phrase(scene_from(dict(one.row.custom), one.row.seconds).events[0], random_)
+    return f"the sound of {min(_classes(one)).replace('_', ' ')}"
 
 
 def _classes(one: Recording) -> set[str]:

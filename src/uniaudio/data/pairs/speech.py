@@ -31,11 +31,11 @@ class Voices:
 
 
 def tts(speech: Sequence[Recording], random_: random.Random) -> Iterator[Example]:
-    """Yield a text, a prompt and its speech for every recording with timed phones or not."""
+    """Yield a text, a prompt and its speech for every recording with timed phones (`uniaudio data align` adds them)."""
     voices = Voices(speech)
     for one in speech:
         voice = voices.other(one, random_)
-        if voice and one.row.text and one.row.seconds <= MAX_SECONDS:
+        if voice and one.row.segments and one.row.seconds <= MAX_SECONDS:
             yield one.example("tts", {"text": one.row.text, "speaker": voice.cut}, {"speaker": one.row.speaker})
 
 
@@ -54,7 +54,7 @@ def instructed_tts(speech: Sequence[Recording], random_: random.Random) -> Itera
     """Yield a text, a description of how it is spoken, and its speech."""
     for one in speech:
         wordings = one.row.custom.get("instructions") or []
-        if wordings and one.row.text and one.row.seconds <= MAX_SECONDS:
+        if wordings and one.row.segments and one.row.seconds <= MAX_SECONDS:
             given = {"text": one.row.text, "instruction": random_.choice(wordings)}
             yield one.example("instructed_tts", given, {"style": one.row.custom.get("style")})
 

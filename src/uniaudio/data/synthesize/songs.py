@@ -27,7 +27,9 @@ _ONSETS = frozenset(
     "p r|t r|k r|b r|d r|g r|f r|th r|sh r|p l|k l|b l|g l|f l|s l|t w|k w|d w|s w|s p|s t|s k|s m|s n|"
     "k y|p y|b y|f y|m y|h y|v y|s p r|s t r|s k r|s p l|s k w".split("|")
 )
-_LETTER_ONSETS = frozenset("bl br ch cl cr dr fl fr gl gr ph pl pr qu sh sk sl sm sn sp st sw th tr tw wh wr".split())
+_LETTER_ONSETS = frozenset(
+    "bl br ch cl cr dl dr fl fr gl gr kl ph pl pr qu sh sk sl sm sn sp st sw th tl tr tw wh wr".split()
+)
 
 _MODES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10), "dorian": (0, 2, 3, 5, 7, 9, 10)}
 _CELLS = {  # metre -> rhythms of one bar or half a bar, in quarter notes

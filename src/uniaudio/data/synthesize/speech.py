@@ -33,7 +33,7 @@ from uniaudio.errors import InputError
 
 _MARGIN_SECONDS = 0.08  # silence kept before and after the speech
 _BASE_HZ_STDDEV = 0.14  # standard deviation of the pitch over its mean, as the natural voices have it
-_MEAN_SECONDS = 2.9  # of one utterance, to turn hours into a count
+_MEAN_SECONDS = 2.5  # of one utterance, to turn hours into a count
 _ENGINE_WEIGHTS = {"flite": 1.0, "espeak": 0.3}  # how often a speaker speaks: most hours are the intelligible ones
 _ESPEAK_WORDS_PER_MINUTE = 165
 _ESPEAK_LOG_PITCH_STEP = 0.0096  # one step of espeak-ng's -p, in natural logarithms of the pitch (measured)

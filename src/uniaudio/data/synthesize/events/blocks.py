@@ -57,7 +57,7 @@ def coloured(rng: Generator, n: int, db_per_octave: float) -> np.ndarray:
     """Return noise of unit power whose spectrum falls or rises by `db_per_octave` above 30 Hz, [N]."""
     from scipy import fft
 
-    size = int(fft.next_fast_len(n, real=True))
+    size: Any = fft.next_fast_len(n, real=True)
     spectrum: Any = fft.rfft(rng.standard_normal(size))
     hz = np.maximum(np.fft.rfftfreq(size, 1 / RATE), 30.0)
     noise: Any = fft.irfft(spectrum * (hz / 1000.0) ** (db_per_octave / 6.02), size)[:n]
