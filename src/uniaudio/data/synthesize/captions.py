@@ -65,7 +65,7 @@ _TRIPLES = {
         "|while {C}, {A} and then {B}|{c} with {a} followed by {b}|{C}, and meanwhile {A}, then {B}"
         "|as {C}, first {A}, then {B}|against {c}, {a} and later {b}|{a} followed by {b}, and {c} all the while"
     ),
-    "together": "{a}, {b} and {c} at once|{a} together with {b} and {c}|{A} while {B} and {C}|{a} mixed with {b} and {c}",
+    "together": "{a}, {b} and {c} at once|{a} together with {b} and {c}|{A} while {B} and {C}|{a} amid {b} and {c}",
 }
 _OPENINGS = ("", "", "", "you can hear ", "we hear ", "a scene with ", "a recording of ")  # of wordings of nouns alone
 _BEHIND = {
@@ -222,7 +222,7 @@ _EDITS: dict[str, tuple[str, str]] = {  # kind -> (the instruction, what may fol
         "|put {b} in place of {the}|instead of {the} I want {b}|exchange {the} for {b}|use {b} instead of {the}"
         "|switch {the} to {b}|let {b} take the place of {the}",
         "|and leave the rest as it is|and keep everything else|, please|without touching anything else|, nothing else"
-        "|here",
+        "|here|in this recording|and change no other sound",
     ),
     "inpaint": (
         "{fill} the {missing} {part}",
@@ -242,6 +242,7 @@ _PARTS = {
     "{high}": "high|missing high|upper|lost high|treble|missing upper|top|higher",
     "{frequencies}": "frequencies|frequency range|band|frequency content|part of the spectrum|range|spectrum",
 }
+_ASKED = ("", "", "", "please ", "now ", "could you ", "can you ", "would you ", "I would like you to ", "next ")
 EDIT_KINDS = tuple(_EDITS)
 
 
@@ -276,9 +277,7 @@ def _instruction(kind: str, phrase: str, other: str, rng: random.Random) -> str:
         text = text.replace(slot, value())
     for slot, choices in _PARTS.items():
         text = text.replace(slot, rng.choice(choices.split("|")))
-    opening = rng.choice(("", "", "", "please ", "now ", "could you ", "can you ")) if not text.startswith("I ") else ""
-    if text.startswith("instead"):
-        opening = ""
+    opening = "" if text.startswith(("I ", "instead")) else rng.choice(_ASKED)
     text = f"{opening}{text}{'' if ending.startswith(',') else ' '}{ending}".strip()
     text = text.replace("please ", "", 1) if text.startswith("please ") and text.endswith(", please") else text
     return text[0].upper() + text[1:]

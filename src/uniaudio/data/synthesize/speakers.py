@@ -7,8 +7,9 @@ A derived speaker is rendered with a pitch target and a stretched duration, play
 import math
 from dataclasses import dataclass
 
-PITCHLESS = frozenset({"rms"})  # flite's voices that ignore a pitch target: the speed of playing sets their pitch
-RANGELESS = PITCHLESS  # and those that ignore a standard deviation of the pitch
+PITCHLESS = frozenset(
+    {"rms"}
+)  # flite's voices that ignore a pitch target and its spread: the speed of playing sets their pitch
 _NATURAL_HZ = {"slt": 172.0, "awb": 122.0, "rms": 101.0, "kal16": 105.0}
 _FEMALE_TRACT = 1.16  # formants of a woman's voice over those of a man's
 _MALE_HZ, _FEMALE_HZ = 112.0, 200.0
@@ -147,6 +148,11 @@ class Speaker:
     low_ratio: float = 1.0
     tilt_db: float = 0.0
     gender: str = ""
+
+    @property
+    def can_vary_range(self) -> bool:
+        """Can its engine make the pitch swing more or less?"""
+        return self.base not in PITCHLESS
 
     def speed(self, pitch: float = 1.0) -> float:
         """Return how much faster the base's speech is played, for `pitch` times the speaker's own pitch."""

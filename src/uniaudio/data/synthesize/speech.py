@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 from uniaudio.data.synthesize.corpus import SAMPLE_RATE, SHARES, Rendered
 from uniaudio.data.synthesize.instructions import instructions
 from uniaudio.data.synthesize.sentences import all_sentences, split_of
-from uniaudio.data.synthesize.speakers import RANGELESS, Speaker, speakers, voice_words
+from uniaudio.data.synthesize.speakers import Speaker, speakers, voice_words
 from uniaudio.data.synthesize.styles import (
     EMPHASIS_TEMPO,
     PITCHES,
@@ -82,7 +82,7 @@ def plan(hours: float, seed: int) -> list[Utterance]:
 
 
 def _utterance(id: str, text: str, speaker: Speaker, random_: random.Random) -> Utterance:
-    style = draw_style(random_, text, without=("range",) if speaker.base in RANGELESS else ())
+    style = draw_style(random_, text, without=() if speaker.can_vary_range else ("range",))
     jitter = 0.08 if style == PLAIN else 0.04
     tempo = round(RATES[style.rate] * random_.uniform(1 - jitter, 1 + jitter), 3)
     wording = random_.randrange(2**32)
