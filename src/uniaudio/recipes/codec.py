@@ -9,9 +9,9 @@ import torch
 
 from uniaudio import checkpoint, config
 from uniaudio.codec.model import Codec, CodecConfig
-from uniaudio.data.crops import Crops
+from uniaudio.data.crops import CropConfig, Crops
 from uniaudio.data.encode import Encoder
-from uniaudio.data.manifests import read_manifest
+from uniaudio.data.manifests import CUTS, read_manifest
 from uniaudio.data.tokenize import tokenize
 from uniaudio.errors import InputError
 from uniaudio.recipes import building
@@ -33,6 +33,7 @@ class CodecRecipe:
 
     codec: CodecConfig = field(default_factory=CodecConfig)
     objective: CodecObjectiveConfig = field(default_factory=CodecObjectiveConfig)
+    crops: CropConfig = field(default_factory=CropConfig)
     crop_frames: int = 32
     start: str | None = None
     cut: int | None = None
@@ -53,7 +54,7 @@ class CodecRecipe:
 
 
 def train_codec(overrides: list[str], corpus: Path, folder: Path, minutes: float | None) -> None:
-    """Run `CodecRecipe` with overrides on a corpus of recordings.
+    """Run `CodecRecipe` with overrides on a corpus of recordings, or on all those directly below a folder.
 
     Raises InputError for a decoder alone without `start`, and for sizes together with `start`.
     """
@@ -62,15 +63,23 @@ def train_codec(overrides: list[str], corpus: Path, folder: Path, minutes: float
         raise InputError("objective.decoder_only=true needs a trained codec: add start=RUN, the folder of a codec run")
     if recipe.start is not None and recipe.codec != CodecConfig():
         raise InputError(f"start={recipe.start} brings the codec's sizes with it: leave out the codec.* changes")
-    rows = read_manifest(corpus, "train")
+    rows = [read_manifest(path, "train") for path in _corpora(corpus)]
     torch.manual_seed(recipe.loop.seed)
     with building():
         codec = Codec(recipe.codec) if recipe.start is None else load_codec(recipe.start)[0]
         codec = codec if recipe.cut is None else codec.cut(recipe.cut)
         codec = codec.refined(**FINE) if recipe.refine else codec
     shape = codec.config
-    crops = Crops(rows, recipe.crop_frames * shape.hop_length, shape.hop_length, shape.sample_rate)
+    crops = Crops(rows, recipe.crop_frames * shape.hop_length, shape.hop_length, shape.sample_rate, recipe.crops)
     train(CodecObjective(codec, crops, recipe.objective), recipe.loop.ending_after(minutes), folder)
+
+
+def _corpora(folder: Path) -> list[Path]:
+    """Return `folder` if it is a corpus, else the corpora below it whose sound a codec should know: not rooms."""
+    if (folder / CUTS).exists() or folder.is_file():
+        return [folder]
+    found = sorted(path.parent for path in folder.glob(f"*/{CUTS}") if path.parent.name != "rooms")
+    return found or [folder]
 
 
 def tokenize_corpus(manifest: Path, out: Path, model: str, workers: int = 0, ray: str | None = None) -> None:

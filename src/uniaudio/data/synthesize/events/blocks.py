@@ -3,6 +3,7 @@
 N samples at RATE, M modes, G grains, L samples of a grain. Everything random takes the caller's generator.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -102,12 +103,20 @@ def phase(hz: np.ndarray) -> np.ndarray:
     return np.cumsum(hz) / RATE
 
 
+def _harmonics(hz: np.ndarray, count: int) -> Iterator[np.ndarray]:
+    """Yield the sine of each harmonic of a frequency curve [N], by sin (k+1)x = 2 cos x sin kx - sin (k-1)x."""
+    turns = 2 * np.pi * (phase(hz) % 1.0)
+    twice, before, now = 2 * np.cos(turns), np.zeros(len(hz)), np.sin(turns)
+    for _ in range(count):
+        yield now
+        before, now = now, twice * now - before
+
+
 def tone(hz: np.ndarray, gains: Any) -> np.ndarray:
     """Return harmonics of a frequency curve [N] with the given gains [K]; those above TOP_HZ are silent."""
-    turns = 2 * np.pi * (phase(hz) % 1.0)
-    total = np.zeros(len(hz))
-    for number, gain in enumerate(gains, 1):
-        total += gain * np.sin(number * turns) * (number * hz < TOP_HZ)
+    total, highest = np.zeros(len(hz)), hz.max()
+    for number, (gain, wave) in enumerate(zip(gains, _harmonics(hz, len(gains)), strict=True), 1):
+        total += gain * (wave if number * highest < TOP_HZ else wave * (number * hz < TOP_HZ))
     return total
 
 
@@ -116,16 +125,12 @@ def voice(hz: np.ndarray, formants: list[tuple[Any, float, float]], tilt: float 
 
     A formant is (centre in Hz: a number or a curve [N], width Hz, gain): the parallel form of the source-filter model.
     """
-    count = int(np.clip(TOP_HZ / hz.min(), 1, 60))
-    number = np.arange(1, count + 1, dtype=np.float32)[:, None]  # [K, 1]
-    partial = number * hz.astype(np.float32)  # [K, N] Hz
-    gain = np.full_like(partial, 0.02)
-    for centre, width, height in formants:
-        offset = (partial - np.asarray(centre, np.float32)) / np.float32(width / 2)
-        gain += np.float32(height) / (1 + offset * offset)
-    gain *= number**-tilt * (partial < TOP_HZ)
-    turns = (2 * np.pi * (phase(hz) % 1.0)).astype(np.float32)
-    return (gain * np.sin(number * turns)).sum(0).astype(float)
+    total = np.zeros(len(hz))
+    for number, wave in enumerate(_harmonics(hz, int(np.clip(TOP_HZ / hz.min(), 1, 60))), 1):
+        partial = number * hz
+        gain = 0.02 + sum(height / (1 + ((partial - centre) / (width / 2)) ** 2) for centre, width, height in formants)
+        total += wave * gain * (number**-tilt * (partial < TOP_HZ))
+    return total
 
 
 def rough(rng: Generator, n: int, rate_hz: float, depth: float) -> np.ndarray:

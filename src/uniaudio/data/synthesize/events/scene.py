@@ -113,18 +113,17 @@ def _stem(placed: SceneEvent, n: int) -> np.ndarray:
         known = f"events: {', '.join(EVENTS)}; distances: {', '.join(DISTANCES)}"
         raise InputError(f"no event {placed.name!r} at distance {placed.distance!r}; {known}")
     rng = np.random.default_rng(placed.seed)
-    sounding = np.zeros(n)
-    made = _occurrences(placed, rng)
-    first = round(placed.start * SAMPLE_RATE)
-    made = made[: max(0, n - first)]
-    made = made * min(_LOUD / _loudest(made), _PEAK / (np.abs(made).max(initial=0.0) + 1e-9))
-    sounding[first : first + len(made)] = made
+    first = min(n, round(placed.start * SAMPLE_RATE))
+    made = _occurrences(placed, rng)[: n - first]
+    made = np.pad(made, (0, n - first - len(made)))  # room for the tail
+    made *= min(_LOUD / _loudest(made), _PEAK / (np.abs(made).max(initial=0.0) + 1e-9))
     gain, low_pass, wet, decay = DISTANCES[placed.distance]
-    if low_pass is not None:
-        sounding = band(sounding, None, low_pass * rng.uniform(0.8, 1.2))
-        sounding = (1 - wet) * sounding + wet * _tail(sounding, decay * rng.uniform(0.8, 1.3), rng)
-    sounding *= 10 ** ((gain + placed.gain_db) / 20)
-    return (sounding * min(1.0, _PEAK / (np.abs(sounding).max() + 1e-9))).astype(np.float32)
+    if low_pass is not None and len(made):
+        made = band(made, None, low_pass * rng.uniform(0.8, 1.2))
+        made = (1 - wet) * made + wet * _tail(made, decay * rng.uniform(0.8, 1.3), rng)
+    made *= 10 ** ((gain + placed.gain_db) / 20)
+    made *= min(1.0, _PEAK / (np.abs(made).max(initial=0.0) + 1e-9))
+    return np.pad(made, (first, 0)).astype(np.float32)
 
 
 def _occurrences(placed: SceneEvent, rng: Generator) -> np.ndarray:
