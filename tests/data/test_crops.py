@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from tests.corpora import small_corpora
+
 from uniaudio.data.crops import IGNORED, CropConfig, Crops
 from uniaudio.data.manifests import Row, read_manifest
 from uniaudio.errors import InputError

@@ -42,7 +42,7 @@ def jobs() -> list[sound.SoundJob]:
 
 
 def features(samples: np.ndarray) -> np.ndarray:
-    """Means and deviations of 20 log bands, how fast they change, the rhythm of the loudness, length and flatness."""
+    """Means and deviations of 21 log bands, how fast they change, the rhythm of the loudness, how tonal it is."""
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, (256, 512)), 512)[::160] * np.hanning(512)
     power = np.abs(np.fft.rfft(frames)) ** 2  # [T, 257]
     mel = np.linspace(0, 2595 * np.log10(1 + 8000 / 700), 22)
@@ -55,7 +55,7 @@ def features(samples: np.ndarray) -> np.ndarray:
     tonal = np.log((power.max(1) + 1e-9) / (power.mean(1) + 1e-9))
     steadiness = [np.log(loudness.std() / (loudness.mean() + 1e-9) + 1e-2), tonal.mean(), tonal.std()]
     changes = np.abs(np.diff(logs, axis=0)).mean(0)
-    return np.concatenate((logs.mean(0), logs.std(0), changes, rhythm, steadiness, [np.log(len(samples))]))
+    return np.concatenate((logs.mean(0), logs.std(0), changes, rhythm, steadiness))
 
 
 def test_an_independent_listener_tells_the_classes_apart() -> None:
@@ -66,7 +66,14 @@ def test_an_independent_listener_tells_the_classes_apart() -> None:
         for (label, event), seed in itertools.product(enumerate(EVENTS.values()), seeds):
             low, high = event.seconds
             rng = np.random.default_rng(seed)
-            found.append(features(event.render(rng, rng.uniform(low, min(high, low + 0.5)))))
+            made = event.render(rng, rng.uniform(low, min(high, low + 0.5)))
+            made = np.convolve(made, [1.0, rng.uniform(-0.9, 0.9)], "same")  # any microphone, and noise 15-30 dB below
+            level = made.std() * 10 ** (-rng.uniform(15, 30) / 20)
+            found.append(
+                features(
+                    np.pad(made, (0, max(0, RATE - len(made)))) + level * rng.standard_normal(max(len(made), RATE))
+                )
+            )
             labels.append(label)
         return np.array(found), np.array(labels)
 
@@ -80,7 +87,7 @@ def test_an_independent_listener_tells_the_classes_apart() -> None:
     held = (held - mean) / deviation  # discriminant x S c - c S c / 2 of each class
     guess = (held @ whiten @ centres.T - 0.5 * np.sum(centres @ whiten * centres, axis=1)).argmax(1)
     right = guess == truth
-    assert right.mean() > 0.8, f"{right.mean():.2f} of {len(EVENTS)} classes; chance is {1 / len(EVENTS):.3f}"
+    assert right.mean() > 0.6, f"{right.mean():.2f} of {len(EVENTS)} classes; chance is {1 / len(EVENTS):.3f}"
     never = [name for label, name in enumerate(EVENTS) if not right[truth == label].any()]
     assert len(never) <= 5, f"never recognised: {never}"
 

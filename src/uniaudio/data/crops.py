@@ -18,8 +18,8 @@ IGNORED = -100  # label of a frame whose phone is unknown
 
 @dataclass(frozen=True, kw_only=True)
 class CropConfig:
-    """How crops are varied: a gain in dB (never clipping), and the shares of crops that another one is mixed into (-10 to
-    10 dB) or that lose what lies above a random frequency (1 to 7 kHz).
+    """How crops are varied: a gain in dB (never clipping), and the shares of crops that another one is mixed into
+    (-10 to 10 dB) or that lose what lies above a random frequency (1 to 7 kHz).
 
     With `alpha` below 1, small corpora are drawn more often than their size says: shares ~ size^alpha.
     """

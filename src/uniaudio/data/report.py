@@ -30,7 +30,7 @@ class Figures:
     audio: dict[str, float] = field(default_factory=dict)
     duplicates: list[str] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list, repr=False)
+    rows: list[Row] = field(default_factory=list, repr=False)  # those that nothing is known against
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the rows."""
@@ -80,11 +80,13 @@ def _corpus(manifest: Path, root: Path, limit: int | None, workers: int) -> Figu
         lines[row.id] = number
     _count(figures, figures.rows, lambda row: row.speaker)
     figures.duplicates = [f"{manifest}: {' = '.join(same)}" for same in _duplicates(figures.rows)]
-    chosen = figures.rows[:: max(1, len(figures.rows) // limit)][:limit] if limit else figures.rows
+    step = max(1, len(figures.rows) // limit) if limit else 1
+    chosen = figures.rows[::step][: limit or None]
     measured = list(_measured(chosen, workers))
     for row, found in zip(chosen, measured, strict=True):
         if isinstance(found, str):
             figures.bad.append(f"{manifest}:{lines[row.id]}: {found}")
+            figures.rows.remove(row)
     figures.audio = _mean([found for found in measured if not isinstance(found, str)])
     return figures
 

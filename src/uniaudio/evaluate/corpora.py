@@ -44,7 +44,7 @@ def judge(corpora: Path, examples: Path, limit: int, seed: int = 0) -> dict[str,
         results["wer"] = _words(speech, random_, max(1, limit // 10))
     for task, label in (("speech_enhancement", "snr_db"), ("target_speaker_extraction", "ratio_db")):
         if (examples / task / EXAMPLES).exists():
-            results[label] = _ratio(examples / task, label, random_, limit)
+            results[label] = judge_ratio(examples / task, label, random_, limit)
     if not results:
         raise InputError(f"there is nothing to judge below {corpora}: make singing, speech or rooms first")
     return results
@@ -78,7 +78,7 @@ def _rt60(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
-def _ratio(folder: Path, label: str, random_: random.Random, limit: int) -> dict[str, float]:
+def judge_ratio(folder: Path, label: str, random_: random.Random, limit: int) -> dict[str, float]:
     """Return the share of mixtures whose measured ratio of target to rest is within 1 dB of the label."""
     found = list(read_examples(folder))
     errors = []

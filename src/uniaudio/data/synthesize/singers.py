@@ -28,7 +28,7 @@ class Singer:
 _TABLE = """
 soprano_clear    train slt   1.14 60 79  0.5 2 0.10 5.8 30 0.035
 soprano_light    train slt   1.22 62 81 -0.5 0 0.25 6.3 24 0.033
-soprano_full     train awb   1.30 60 79  1.0 3 0.05 5.5 36 0.045
+soprano_full     train awb   1.37 60 79  1.0 3 0.05 5.5 36 0.045
 soprano_soft     train kal16 1.34 60 78 -1.0 0 0.30 5.2 20 0.035
 mezzo_warm       train slt   1.00 57 76 -0.5 2 0.10 5.4 34 0.043
 mezzo_bright     train slt   1.07 57 76  1.5 3 0.00 6.0 28 0.040
@@ -43,7 +43,7 @@ baritone_plain   train kal16 0.94 44 63  0.5 2 0.10 6.1 20 0.040
 bass_warm        train rms   0.92 41 60 -0.5 3 0.10 5.0 30 0.045
 bass_rough       train kal16 0.86 40 58  0.0 4 0.25 5.3 26 0.043
 soprano_dev      dev   slt   1.18 60 79  0.0 3 0.15 5.5 32 0.040
-tenor_dev        dev   rms   1.16 48 67  0.5 2 0.10 6.0 26 0.035
+tenor_dev        dev   kal16 1.02 48 67  0.5 2 0.10 6.0 26 0.035
 soprano_test     test  awb   1.25 60 79  0.0 1 0.20 6.1 28 0.040
 mezzo_test       test  slt   1.035 57 76 0.5 1 0.15 5.3 24 0.035
 baritone_test    test  rms   1.00 44 63  0.0 3 0.05 5.6 34 0.045

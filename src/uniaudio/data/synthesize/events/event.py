@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from uniaudio.data.synthesize.events.blocks import RATE, gate, samples
+from uniaudio.data.synthesize.events.blocks import RATE, convolve, gate, samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +39,16 @@ class Event:
     def render(self, rng: Generator, seconds: float) -> np.ndarray:
         """Return one occurrence, float32 [N] with peak 1."""
         n = samples(seconds)
-        made = np.nan_to_num(self.synthesize(rng, n)) * gate(n, 0.0, n / RATE, edge=0.004)
+        size = 2 ** rng.uniform(*_SIZES)
+        made = np.nan_to_num(self.synthesize(rng, samples(seconds * size)))
+        made = np.interp(np.linspace(0, len(made) - 1, n), np.arange(len(made)), made)
+        made = convolve(made, np.array([1.0, rng.uniform(*_COLOURS)])) * gate(n, 0.0, n / RATE, edge=0.004)
         return (made / (np.abs(made).max() + 1e-9)).astype(np.float32)
 
 
 LASTING = (2.0, 10.0)
+_SIZES = (-0.3, 0.07)  # octaves of the source's own: a larger one is lower and slower; more up would alias
+_COLOURS = (-0.6, 0.6)  # of a microphone: the second tap of a filter that brightens (below 0) or dulls
 
 
 def table(family: str, *events: tuple[str, Event]) -> dict[str, Event]:
