@@ -87,6 +87,7 @@ def test_an_independent_listener_tells_the_classes_apart() -> None:
     held = (held - mean) / deviation  # discriminant x S c - c S c / 2 of each class
     guess = (held @ whiten @ centres.T - 0.5 * np.sum(centres @ whiten * centres, axis=1)).argmax(1)
     right = guess == truth
+    print(f"{right.mean():.3f} of {len(truth)} held-out examples of {len(EVENTS)} classes")
     assert right.mean() > 0.6, f"{right.mean():.2f} of {len(EVENTS)} classes; chance is {1 / len(EVENTS):.3f}"
     never = [name for label, name in enumerate(EVENTS) if not right[truth == label].any()]
     assert len(never) <= 5, f"never recognised: {never}"
@@ -191,7 +192,7 @@ def test_captions_say_count_distance_and_order() -> None:
 
 
 def test_a_recording_tells_its_scene(jobs: list[sound.SoundJob]) -> None:
-    for job in jobs[:12]:
+    for job in jobs[:6]:
         made = sound.render(job)
         assert made.samples.dtype == np.float32 and len(made.samples) == round(job.scene.seconds * RATE)
         assert 0.005 < np.abs(made.samples).max() < 1.0

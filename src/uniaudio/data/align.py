@@ -19,6 +19,7 @@ from uniaudio.tokenizers.phoneme import STRESSES, TimedPhone, phonemes
 _SILENT = MARKS | {"sil"}
 _HOP, _WINDOW, _FFT = 80, 400, 512
 _NUM_MELS, _NUM_CEPSTRA = 26, 13
+_POWER_FLOOR = 2e-3  # of a mel band, against the mean power of a bin: what is quieter counts as silence
 _SLOPE_WEIGHT = 5.0  # of the slopes of the cepstra, which are small, against the cepstra
 _VARIANTS = ("m3", "f2")  # reference voices of espeak
 _WARPS = (0.9, 1.0, 1.1)  # lengths of the vocal tract tried for the recording
@@ -126,8 +127,8 @@ def _speech(samples: np.ndarray, phones: Sequence[str]) -> _Speech:
     level = float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
     if level < _SILENCE_RMS:
         raise InputError("the recording is silent: nothing in it can be aligned with the text")
-    frames = _frames(samples * (0.06 / level))  # [T, window]
-    db = 10 * np.log10((frames**2).mean(1) + 1e-10)
+    frames = _frames(samples / level)  # [T, window]
+    db = 10 * np.log10((frames**2).mean(1) + 1e-8)
     low, high = np.percentile(db, 5), np.percentile(db[db > db.max() - 40], 90)  # however little of it is speech
     if high - low < _STEADY_DB:
         raise InputError("the recording is one steady sound: no speech in it can be aligned with the text")
@@ -170,7 +171,8 @@ def _frames(samples: np.ndarray) -> np.ndarray:
 
 def _features(power: np.ndarray, spoken: np.ndarray, warp: float = 1.0) -> np.ndarray:
     """Return cepstra [T, C] of power spectra [T, bins], normalised over the spoken frames, and their slopes."""
-    cepstra = np.log(power @ _mel_bank(warp) + 1e-6) @ _cosines()  # [T, cepstra]
+    power = power / power[spoken].mean()
+    cepstra = np.log(power @ _mel_bank(warp) + _POWER_FLOOR) @ _cosines()  # [T, cepstra]
     cepstra = (cepstra - cepstra[spoken].mean(0)) / (cepstra[spoken].std(0) + 1e-3)
     reach = 4
     padded = np.pad(cepstra, ((reach, reach), (0, 0)), mode="edge")
