@@ -2,6 +2,7 @@
 
 import random
 
+from uniaudio.data.synthesize import music, noise, rooms, singing, sound, speech
 from uniaudio.data.synthesize.instructions import instructions
 from uniaudio.data.synthesize.sentences import all_sentences, grammar_sentences, split_of
 from uniaudio.data.synthesize.speakers import speakers, timbre_distance, voice_words
@@ -64,3 +65,33 @@ def test_sentences_are_plain():
     for sentence in all_sentences()[:2000]:
         assert 3 < len(sentence.split()) < 15 and sentence[-1] in ".!?" and sentence[0].isupper()
         assert not any(character.isdigit() for character in sentence)
+
+
+def test_nothing_is_shared_between_splits_of_all_made_corpora():
+    """Texts, voices, captions, tunes, noises and rooms: what one corpus holds out, no other one trains on."""
+    seen: dict[str, dict[str, set[str]]] = {}
+
+    def note(what: str, split: str, *values: str) -> None:
+        seen.setdefault(what, {}).setdefault(split, set()).update(values)
+
+    for utterance in speech.plan(0.5, 0):
+        note("text", utterance.split, utterance.text)
+        note("voice", utterance.split, utterance.speaker.name)
+    for song in singing.plan(0.5, 0):
+        note("text", song.split, *song.lines)
+        note("singer", song.split, song.singer.name)
+        note("piece", song.split, song.piece)
+    for scene in sound.plan(0.5, 0):
+        note("caption", scene.split, *scene.captions)
+    for clip in music.jobs(0.5, 0, "any font"):
+        note("piece", clip.split, clip.piece)
+    for job in noise.plan(0.5, 0):
+        note("noise", job.split, job.noise_type)
+    for room in rooms.plan(0.1, 0):
+        note("room", room.split, str(room.size))
+        note("decay", room.split, str(room.rt60_target))
+    assert seen.keys() == {"text", "voice", "singer", "piece", "caption", "noise", "room", "decay"}
+    for what, splits in seen.items():
+        assert splits.keys() == {"train", "dev", "test"}, what
+        for one, two in (("train", "dev"), ("train", "test"), ("dev", "test")):
+            assert not splits[one] & splits[two], (what, one, two)

@@ -173,6 +173,15 @@ def test_warping_recovers_a_known_path():
     assert np.array_equal(found, path) and cost < 0.3
 
 
+def test_a_long_text_is_aligned_within_the_band(monkeypatch: pytest.MonkeyPatch):
+    text = " ".join(SENTENCES[:2])
+    truth = timed_speech(text, "m1", 150)
+    whole = align(truth.samples, text)
+    monkeypatch.setattr(align_module, "_BAND", 60)  # 0.3 of 5 seconds
+    check_gapless(align(truth.samples, text), len(truth.samples) / 16000)
+    assert np.median(errors(align(truth.samples, text), truth)) < 0.02 and np.median(errors(whole, truth)) < 0.02
+
+
 @pytest.mark.parametrize(
     ("starts", "rows", "bounds"),
     [([0, 5, 9], 12, [0, 5, 9, 12]), ([0, 5, 5, 5], 12, [0, 5, 6, 7, 12]), ([3, 11, 11], 12, [0, 10, 11, 12])],

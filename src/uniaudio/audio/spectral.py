@@ -3,8 +3,6 @@
 B batch, N samples, F frequency bins, M mel bands, T frames
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -49,22 +47,37 @@ def mel_filterbank(
 
 
 class LogMel(nn.Module):
-    """Log-mel spectrogram: samples [B, N] -> [B, M, T] with T = ceil(N / hop_length); natural log of the magnitude."""
+    """Log-mel spectrogram: samples [B, N] -> [B, M, T] with T = ceil(N / hop_length); natural log of the magnitude.
+
+    A frame's window is centred on its hop; with `causal` it ends with it. `left` and `right` are the zeros that a
+    recording of whole hops gets at its ends.
+    """
 
     window: Tensor
     filters: Tensor
 
-    def __init__(self, sample_rate: int, n_fft: int, hop_length: int, num_mels: int, floor: float = 1e-4) -> None:
+    def __init__(
+        self,
+        sample_rate: int,
+        n_fft: int,
+        hop_length: int,
+        num_mels: int,
+        floor: float = 1e-4,
+        causal: bool = False,
+    ) -> None:
         super().__init__()
         self.n_fft, self.hop_length, self.floor = n_fft, hop_length, floor
+        self.left = n_fft - hop_length if causal else (n_fft - hop_length) // 2
+        self.right = n_fft - hop_length - self.left
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         self.register_buffer("filters", mel_filterbank(sample_rate, n_fft, num_mels), persistent=False)
 
     def forward(self, samples: Tensor) -> Tensor:
-        num_frames = math.ceil(samples.shape[-1] / self.hop_length)
-        left = (self.n_fft - self.hop_length) // 2
-        right = self.n_fft - self.hop_length - left + num_frames * self.hop_length - samples.shape[-1]
-        padded = nn.functional.pad(samples, (left, right))  # frame t is centred on its own hop
-        magnitude = stft(padded, self.n_fft, self.hop_length, self.window, center=False).abs()
+        completing = -samples.shape[-1] % self.hop_length
+        return self.unpadded(nn.functional.pad(samples, (self.left, self.right + completing)))
+
+    def unpadded(self, samples: Tensor) -> Tensor:
+        """Return one frame for every whole window in samples [B, (T - 1) * hop_length + n_fft]: [B, M, T], T >= 1."""
+        magnitude = stft(samples, self.n_fft, self.hop_length, self.window, center=False).abs()
         with torch.autocast(samples.device.type, enabled=False):
             return torch.log(torch.matmul(self.filters, magnitude).clamp(min=self.floor))

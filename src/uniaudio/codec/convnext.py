@@ -18,6 +18,9 @@ class ConvNextConfig:
 
     With `fine_blocks` the decoder ends in a narrower stage of `fine_stride` times as many frames: phases of high
     harmonics change too fast for the inner frames, so a short window every few milliseconds draws them sharper.
+
+    With `causal` a code frame depends on no sample after its end, and a sample on no code frame after it but for
+    those whose synthesis windows, centred on their hops, reach back to it: `decoder_lookahead`.
     """
 
     sample_rate: int = 16000
@@ -38,45 +41,136 @@ class ConvNextConfig:
     fine_blocks: int = 0
     kernel_size: int = 7
     expansion: int = 3
+    causal: bool = False
 
     @property
     def synthesis_hop_length(self) -> int:
         """Samples between the frames of the inverse STFT."""
         return self.hop_length // (self.fine_stride if self.fine_blocks else 1)
 
+    @property
+    def encoder_lookahead(self) -> int:
+        """Samples after the end of a code frame that its codes depend on."""
+        if self.causal:
+            return 0
+        inner_frames = 1 + self.encoder_blocks + self.encoder_code_blocks * self.stride
+        overlap = self.mel_n_fft - self.hop_length
+        return overlap - overlap // 2 + self.kernel_size // 2 * inner_frames * self.hop_length
+
+    @property
+    def decoder_lookahead(self) -> int:
+        """Samples at the end of the code frames so far that the next code frames may still change."""
+        margin = (self.synthesis_n_fft - self.synthesis_hop_length) // 2
+        if self.causal:
+            return margin
+        inner_frames = (1 + self.decoder_code_blocks) * self.stride + self.decoder_blocks
+        reach = inner_frames * self.hop_length + self.fine_blocks * self.synthesis_hop_length
+        return margin + self.kernel_size // 2 * reach
+
+
+class Stream:
+    """What the layers of a network hold between the chunks of one recording; set `last` before the final chunk.
+
+    Given to `forward`, it makes every layer see exactly what it would see in the whole recording: a layer hands on
+    what no later chunk can change, and holds what later chunks still need. Held is never more than one window.
+    """
+
+    def __init__(self, last: bool = False) -> None:
+        self.last = last
+        self.held: dict[nn.Module, Tensor] = {}
+        self.position = 0  # samples that the inverse STFT has finished, counted from the start of its first window
+
+    def windows(
+        self, owner: nn.Module, x: Tensor, dim: int, size: int, hop: int, padding: tuple[int, int] = (0, 0)
+    ) -> Tensor:
+        """Return what of the held and x makes whole windows of `size` every `hop` along `dim`; hold what comes after.
+
+        `padding` is the number of zeros before and after the recording.
+        """
+        parts = [self.held[owner] if owner in self.held else _zeros(x, dim, padding[0]), x]
+        joined = torch.cat(parts + [_zeros(x, dim, padding[1])] * self.last, dim)
+        length = joined.shape[dim]
+        count = max(0, (length - size) // hop + 1)
+        self.held[owner] = joined.narrow(dim, count * hop, length - count * hop).clone()  # frees the rest
+        return joined.narrow(dim, 0, (count - 1) * hop + size if count else 0)
+
+    def first(self, owner: nn.Module, x: Tensor, count: int) -> Tensor:
+        """Return the first `count` frames [B, count, C] of the held and x [B, T, C]; hold the others."""
+        joined = torch.cat((self.held[owner], x), 1) if owner in self.held else x
+        self.held[owner] = joined[:, count:].clone()
+        return joined[:, :count]
+
+
+def _zeros(like: Tensor, dim: int, length: int) -> Tensor:
+    shape = list(like.shape)
+    shape[dim] = length
+    return like.new_zeros(shape)
+
+
+class FrameConv1d(nn.Conv1d):
+    """Convolution over frames [B, C, T] -> [B, C', T], zeros beyond the ends; causal: it sees no later frame."""
+
+    def __init__(self, in_channels: int, out_channels: int, config: ConvNextConfig, groups: int = 1) -> None:
+        size = config.kernel_size
+        super().__init__(in_channels, out_channels, size, padding=0 if config.causal else size // 2, groups=groups)
+        self.left = size - 1 if config.causal else size // 2
+        self.right = size - 1 - self.left
+
+    def forward(self, x: Tensor, stream: Stream | None = None) -> Tensor:
+        if stream is None:
+            return super().forward(x if self.right else functional.pad(x, (self.left, 0)))
+        x = stream.windows(self, x, 2, self.kernel_size[0], 1, (self.left, self.right))
+        if x.shape[2] == 0:
+            return x.new_zeros(x.shape[0], self.out_channels, 0)
+        return functional.conv1d(x, self.weight, self.bias, groups=self.groups)
+
 
 class ConvNextBlock(nn.Module):
     """Depthwise convolution, layer norm, inverted bottleneck, layer scale, residual (2201.03545, as Vocos uses it)."""
 
-    def __init__(self, width: int, kernel_size: int, expansion: int, scale: float) -> None:
+    def __init__(self, width: int, config: ConvNextConfig, scale: float) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(width, width, kernel_size, padding=kernel_size // 2, groups=width)
+        expansion = config.expansion
+        self.depthwise = FrameConv1d(width, width, config, groups=width)
         self.norm = nn.LayerNorm(width)
         self.expand = nn.Linear(width, width * expansion)
         self.contract = nn.Linear(width * expansion, width)
         self.scale = nn.Parameter(torch.full((width,), scale))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, T, C] -> [B, T, C]."""
-        y = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
+    def forward(self, x: Tensor, stream: Stream | None = None) -> Tensor:
+        """[B, T, C] -> [B, T, C]; with a stream, the frames [B, T', C] that later ones cannot change."""
+        y = self.depthwise(x.transpose(1, 2), stream).transpose(1, 2)
+        if stream is not None:
+            x = stream.first(self, x, y.shape[1])
         y = self.contract(functional.gelu(self.expand(self.norm(y)), approximate="tanh"))
         return x + self.scale * y
 
 
 def _blocks(count: int, width: int, config: ConvNextConfig) -> nn.Sequential:
     scale = 1.0 / max(1, config.encoder_blocks + config.encoder_code_blocks)
-    return nn.Sequential(*(ConvNextBlock(width, config.kernel_size, config.expansion, scale) for _ in range(count)))
+    return nn.Sequential(*(ConvNextBlock(width, config, scale) for _ in range(count)))
+
+
+def _run(blocks: nn.Sequential, x: Tensor, stream: Stream | None) -> Tensor:
+    for block in blocks:
+        x = block(x, stream)
+    return x
 
 
 class ConvNextEncoder(nn.Module):
-    """samples [B, 1, N] -> [B, D, T], T = N / (hop_length * stride), which must be a whole number."""
+    """samples [B, 1, N] -> [B, D, T], T = N / (hop_length * stride), which must be a whole number.
+
+    With a stream, samples are the next of a recording, any number of them before the last chunk.
+    """
 
     def __init__(self, config: ConvNextConfig) -> None:
         super().__init__()
         self.config = config
-        self.log_mel = LogMel(config.sample_rate, config.mel_n_fft, config.hop_length, config.num_mels)
+        self.log_mel = LogMel(
+            config.sample_rate, config.mel_n_fft, config.hop_length, config.num_mels, causal=config.causal
+        )
         width = config.encoder_width
-        self.embed = nn.Conv1d(config.num_mels, width, config.kernel_size, padding=config.kernel_size // 2)
+        self.embed = FrameConv1d(config.num_mels, width, config)
         self.norm_in = nn.LayerNorm(width)
         self.blocks = _blocks(config.encoder_blocks, width, config)
         self.down = nn.Linear(width * config.stride, width)
@@ -84,13 +178,23 @@ class ConvNextEncoder(nn.Module):
         self.norm_out = nn.LayerNorm(width)
         self.project = nn.Linear(width, config.dim)
 
-    def forward(self, samples: Tensor) -> Tensor:
-        mel = self.log_mel(samples[:, 0])  # [B, M, T * stride]
-        x = self.norm_in(self.embed(mel * 0.3 + 1.0).transpose(1, 2))  # log-mel of speech to about [-1, 1]
-        x = self.blocks(x)  # [B, T * stride, C]
+    def forward(self, samples: Tensor, stream: Stream | None = None) -> Tensor:
+        mel = self._mel(samples[:, 0], stream)  # [B, M, T * stride]
+        x = self.norm_in(self.embed(mel * 0.3 + 1.0, stream).transpose(1, 2))  # log-mel of speech to about [-1, 1]
+        x = _run(self.blocks, x, stream)  # [B, T * stride, C]
+        if stream is not None:
+            x = stream.windows(self, x, 1, self.config.stride, self.config.stride)
         x = self.down(x.reshape(x.shape[0], -1, x.shape[2] * self.config.stride))  # [B, T, C]
-        x = self.norm_out(self.code_blocks(x))
+        x = self.norm_out(_run(self.code_blocks, x, stream))
         return self.project(x).transpose(1, 2)
+
+    def _mel(self, samples: Tensor, stream: Stream | None) -> Tensor:
+        """Return the log-mel frames [B, M, T'] of samples [B, N]."""
+        mel = self.log_mel
+        if stream is None:
+            return mel(samples)
+        samples = stream.windows(mel, samples, 1, mel.n_fft, mel.hop_length, (mel.left, mel.right))
+        return mel.unpadded(samples) if samples.shape[1] else samples.new_zeros(len(samples), self.config.num_mels, 0)
 
 
 class ConvNextDecoder(nn.Module):
@@ -102,7 +206,7 @@ class ConvNextDecoder(nn.Module):
         super().__init__()
         self.config = config
         width = config.decoder_width
-        self.embed = nn.Conv1d(config.dim, width, config.kernel_size, padding=config.kernel_size // 2)
+        self.embed = FrameConv1d(config.dim, width, config)
         self.norm_in = nn.LayerNorm(width)
         self.code_blocks = _blocks(config.decoder_code_blocks, width, config)
         self.up = nn.Linear(width, width * config.stride)
@@ -115,26 +219,36 @@ class ConvNextDecoder(nn.Module):
         self.head = nn.Linear(width, config.synthesis_n_fft + 2)
         self.register_buffer("window", torch.hann_window(config.synthesis_n_fft), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.norm_in(self.embed(x).transpose(1, 2))
-        x = self.up(self.code_blocks(x))
-        x = self.blocks(x.reshape(x.shape[0], -1, self.config.decoder_width))  # [B, T * stride, C]
+    def forward(self, x: Tensor, stream: Stream | None = None) -> Tensor:
+        x = self.norm_in(self.embed(x, stream).transpose(1, 2))
+        x = self.up(_run(self.code_blocks, x, stream))
+        x = x.reshape(x.shape[0], -1, self.config.decoder_width)  # [B, T * stride, C]
+        x = _run(self.blocks, x, stream)
         if self.config.fine_blocks:
             x = self.up_fine(x).reshape(x.shape[0], -1, self.config.fine_width)  # [B, T * stride * fine_stride, C]
-            x = self.fine_blocks(x)
-        return self._synthesise(self.head(self.norm_out(x)))
+            x = _run(self.fine_blocks, x, stream)
+        return self._synthesise(self.head(self.norm_out(x)), stream or Stream(last=True))
 
-    def _synthesise(self, x: Tensor) -> Tensor:
+    def _synthesise(self, x: Tensor, stream: Stream) -> Tensor:
         """Turn log-magnitude and phase [B, T, 2 * F] into samples [B, 1, T * hop], float32; frame t covers hop t."""
         with torch.autocast(x.device.type, enabled=False):
-            log_magnitude, phase = x.float().transpose(1, 2).chunk(2, dim=1)  # [B, F, T] each
-            spectrum = torch.polar(torch.exp(log_magnitude.clamp(max=6.0)), phase)
-            n_fft, hop = self.config.synthesis_n_fft, self.config.synthesis_hop_length
-            frames = torch.fft.irfft(spectrum, n_fft, dim=1) * self.window[:, None]  # [B, n_fft, T]
-            length = (frames.shape[2] - 1) * hop + n_fft
-            samples = functional.fold(frames, (1, length), (1, n_fft), stride=(1, hop))[:, :, 0]  # overlap and add
-            envelope = self.window.pow(2)[None, :, None].expand(1, -1, frames.shape[2])
-            weight = functional.fold(envelope, (1, length), (1, n_fft), stride=(1, hop))[:, :, 0]
-            margin = (n_fft - hop) // 2
-            kept = slice(margin, margin + frames.shape[2] * hop)
-            return samples[:, :, kept] / weight[:, :, kept].clamp(min=1e-3)
+            hop, count = self.config.synthesis_hop_length, x.shape[1]
+            overlap = self.config.synthesis_n_fft - hop
+            total = self._overlap_add(x.float()) if count else x.new_zeros(len(x) + 1, 1, overlap).float()
+            if self in stream.held:
+                total[:, :, :overlap] += stream.held[self]
+            stream.held[self] = total[:, :, count * hop :].detach().clone()
+            margin = overlap // 2
+            start, stop = max(0, margin - stream.position), count * hop + margin * stream.last
+            stream.position += count * hop
+            return total[:-1, :, start:stop] / total[-1:, :, start:stop].clamp(min=1e-3)
+
+    def _overlap_add(self, x: Tensor) -> Tensor:
+        """Add the windows of x [B, T, 2 * F] up: [B + 1, 1, (T - 1) * hop + n_fft], the weights in the last row."""
+        n_fft, hop, count = self.config.synthesis_n_fft, self.config.synthesis_hop_length, x.shape[1]
+        log_magnitude, phase = x.transpose(1, 2).chunk(2, dim=1)  # [B, F, T] each
+        spectrum = torch.polar(torch.exp(log_magnitude.clamp(max=6.0)), phase)
+        frames = torch.fft.irfft(spectrum, n_fft, dim=1) * self.window[:, None]  # [B, n_fft, T]
+        weights = self.window.pow(2)[None, :, None].expand(1, -1, count)
+        shape = (1, (count - 1) * hop + n_fft)
+        return functional.fold(torch.cat((frames, weights)), shape, (1, n_fft), stride=(1, hop))[:, :, 0]

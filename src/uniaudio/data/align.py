@@ -36,6 +36,7 @@ _STATES = 3
 _PRIOR_FRAMES = 20.0  # weight of the statistics of all speech in those of one state
 _VARIANCE_FLOOR = 0.02
 _BLOCK_ROWS = 256
+_BAND = 800  # frames (4 s) that a path may stray from the diagonal
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,23 +254,33 @@ def _warp(ours: np.ndarray, theirs: np.ndarray, pause: np.ndarray, pause_costs: 
     moves = np.zeros((num_rows, width), dtype=np.int8)
     options = np.full((len(_STEP_COSTS), width), np.inf, dtype=np.float32)
     columns = np.arange(width)
-    norms = (theirs**2).sum(1)
+    lefts = np.maximum(0, np.arange(num_rows) * width // num_rows - _BAND)
+    rights = np.minimum(width, lefts + 2 * _BAND)
     total = np.full(width, np.inf, dtype=np.float32)
-    distance = np.zeros((0, width), dtype=np.float32)
+    distance, offset = np.zeros((0, 0), dtype=np.float32), 0
     for row in range(num_rows):
+        left, right = lefts[row], rights[row]
         if row % _BLOCK_ROWS == 0:
-            block = ours[row : row + _BLOCK_ROWS]
-            squares = (block**2).sum(1)[:, None] + norms - 2 * block @ theirs.T
-            distance = np.sqrt(np.maximum(squares, 0) / ours.shape[1])  # [rows, R]
-        here = pause_costs if pause[row] else distance[row % _BLOCK_ROWS]
+            offset = left
+            block = slice(row, row + _BLOCK_ROWS)
+            distance = _distances(ours[block], theirs[left : rights[block][-1]])
+        here = pause_costs[left:right] if pause[row] else distance[row % _BLOCK_ROWS, left - offset : right - offset]
         if row == 0:
             total[0] = here[0]
             continue
         for step, price in enumerate(_STEP_COSTS):
-            options[step, step:] = total[: width - step] + (0.0 if pause[row] and step == 0 else price)
-        moves[row] = options.argmin(0)
-        total = options[moves[row], columns] + here
+            begin, price = max(step, left), 0.0 if pause[row] and step == 0 else price
+            options[step, begin:right] = total[begin - step : right - step] + price
+        moves[row, left:right] = options[:, left:right].argmin(0)
+        total = np.full(width, np.inf, dtype=np.float32)
+        total[left:right] = options[moves[row, left:right], columns[left:right]] + here
     return _backtrack(moves), float(total[-1]) / num_rows
+
+
+def _distances(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Return the root-mean-square difference [rows, R] of features."""
+    squares = (ours**2).sum(1)[:, None] + (theirs**2).sum(1) - 2 * ours @ theirs.T
+    return np.sqrt(np.maximum(squares, 0) / ours.shape[1])
 
 
 def _backtrack(moves: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from uniaudio.tokenizers.semantic import SemanticTokenizer, make_features
 FORMAT = "uniaudio-tokens-1"
 _EXACT = ("codec.quantizer.", "semantic.")  # kept exactly (the encoder is rounded to bfloat16, which changes few codes)
 _LEARNING = (".vector_sum", ".cluster_size")  # what codebooks need to learn further; a shipped engine does without
+_INT8 = ("lm.", "codec.decoder.")  # their matrices; the encoder's stay in bfloat16, they decide which code is nearest
 _SCALE = "::scale"
 
 
@@ -89,8 +90,8 @@ def _check_fit(vocabulary: Vocabulary, codec: CodecConfig, lm: orders.LMConfig) 
 def save_engine(folder: Path, engine: TokenEngine, card: str) -> None:
     """Write an engine with its model card.
 
-    The language model's matrices are stored as int8 with a scale per row, the codec's weights as bfloat16, codebooks
-    and centroids exactly.
+    The matrices of the language model and of the codec's decoder are stored as int8 with a scale per row, the other
+    weights as bfloat16, codebooks and centroids exactly.
     """
     lm, reader = engine.lm, engine.reader
     assert isinstance(lm, orders.AnyLM), "an engine's language model is one of lm.orders"
@@ -126,7 +127,7 @@ def _pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             continue
         if not value.is_floating_point() or name.startswith(_EXACT):
             packed[name] = value.contiguous()
-        elif name.startswith("lm.") and value.ndim == 2:
+        elif name.startswith(_INT8) and value.ndim == 2:
             scale = value.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
             packed[name] = (value / scale).round().to(torch.int8)
             packed[name + _SCALE] = scale.float()

@@ -1,11 +1,13 @@
 """Figures with their uncertainty, as a table for the terminal and as `results.json`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+BESIDE = "beside"  # the key of figures of the same names by other systems, each a column of the table
 
 
 def mean_with_interval(values: Sequence[float], seed: int = 0) -> dict[str, float]:
@@ -19,17 +21,44 @@ def mean_with_interval(values: Sequence[float], seed: int = 0) -> dict[str, floa
 
 
 def table(results: dict[str, Any]) -> str:
-    """Return the results as aligned text: one line per figure, grouped by task."""
+    """Return the results as aligned text: one line per figure, grouped by task and kind, a column per system."""
     lines: list[str] = []
-    for task, figures in results.items():
-        lines.append(task)
-        for name, value in figures.items():
-            if isinstance(value, dict):
-                text = f"{value['mean']:.3f}  [{value['low']:.3f}, {value['high']:.3f}]"
-            else:
-                text = f"{value:.3f}" if isinstance(value, float) else str(value)
-            lines.append(f"  {name:<34} {text}")
+    for title, figures in _sections(results):
+        columns = {"": figures, **figures.get(BESIDE, {})}
+        rows = [(name, [_text(name, column.get(name)) for column in columns.values()]) for name in figures]
+        rows = [(name, cells) for name, cells in rows if name != BESIDE]
+        rows.insert(0, ("", list(columns)))
+        widths = [max(map(len, cells)) for cells in zip(*(cells for _, cells in rows), strict=True)]
+        for name, cells in rows:
+            padded = "   ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+            lines.append(f"  {name:<34} {padded}".rstrip() if name else f"{title:<36} {padded}".rstrip())
     return "\n".join(lines)
+
+
+def _sections(results: dict[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (title, figures) of every group of figures, however deep; a group without figures of its own is none."""
+    for name, value in results.items():
+        if not isinstance(value, dict) or "mean" in value or name == BESIDE:
+            continue
+        title = f"{above}, {name}" if above else name
+        groups = [key for key, part in value.items() if isinstance(part, dict) and "mean" not in part and key != BESIDE]
+        figures = {key: part for key, part in value.items() if key not in groups}
+        if figures:
+            yield title, figures
+        yield from _sections({key: value[key] for key in groups}, title)
+
+
+def _text(name: str, value: Any) -> str:
+    """Return a figure as the table shows it; "" where there is none."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return f"{value['mean']:.3f}  [{value['low']:.3f}, {value['high']:.3f}]"
+    if isinstance(value, list):
+        return " ".join(f"{part:g}" for part in value)
+    if name == "real_time_factor" and isinstance(value, float) and value > 0:
+        return f"{value:.4f}  ({1 / value:.0f} x real time)"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def write_results(path: Path, results: dict[str, Any]) -> None:

@@ -1,145 +1,91 @@
-"""Judge a model on held-out recordings: the codec's round trip, and speech made from text."""
+"""Judge a model on held-out recordings: the round trip of its codec, and speech made from text."""
 
 import hashlib
 import json
 import time
 import zlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from uniaudio.audio.io import Audio, read_audio
-from uniaudio.data.manifests import Row, read_manifest
+from uniaudio.audio.io import read_audio
+from uniaudio.data.manifests import Row
 from uniaudio.engines import load
 from uniaudio.engines.tokens import TokenEngine
 from uniaudio.errors import InputError
+from uniaudio.evaluate.codecs import PAGE_CLIPS, Heard, evaluate_codec, round_trip
+from uniaudio.evaluate.held_out import Clip, held_out, is_corpus, keep_clip
 from uniaudio.evaluate.metrics import PACKAGES, judge_package
 from uniaudio.evaluate.metrics.speaker_similarity import similarity, speaker_embedding
-from uniaudio.evaluate.metrics.stoi import stoi
 from uniaudio.evaluate.metrics.wer import recognise, word_error_rate
 from uniaudio.evaluate.report import mean_with_interval, write_results
-from uniaudio.tokenizers.codec import CodecTokenizer
+from uniaudio.tokenizers.codec import AudioCodec
 
 DEFAULT_LIMIT = 48
-_MIN_SECONDS, _MAX_SECONDS = 1.2, 8.0
-_PAGE_CLIPS = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clip:
-    """A clip to listen to: what it says, the task, the file, and the recordings that it was made from."""
-
-    title: str
-    task: str
-    path: Path
-    inputs: dict[str, Path]
+CODEC = "codec"  # what can be judged besides tasks
+_TASKS = ("tts",)
 
 
 def evaluate_tasks(
-    tasks: Sequence[str], model: str, data: Path | None, out: Path, limit: int | None, seed: int
+    tasks: Sequence[str],
+    model: str,
+    data: Path | None,
+    out: Path,
+    limit: int | None,
+    seed: int,
+    codec: AudioCodec | None = None,
 ) -> tuple[dict[str, Any], list[Clip]]:
     """Judge `tasks` ("codec", "tts") of a model on the test split of `data`; return figures by task, and clips.
 
-    What was already generated into `out` (same seed) is kept, so that an interrupted run goes on. Raises InputError
-    for a task that cannot be judged, missing data, a missing judge or a model without the task.
+    `data` is a corpus or a folder of corpora; of a folder, the codec is judged on every audio type (figures by type)
+    and tts on speech. `codec` is judged in place of the model's own; when nothing else is asked for, `model` is only
+    its name. What was already generated into `out` (same seed) is kept, so that an interrupted run goes on.
+    Raises InputError for a task that cannot be judged, missing data, a missing judge or a model without the task.
     """
     if data is None:
         raise InputError("evaluation needs held-out recordings: uniaudio synthesize speech --out DIR, then --data DIR")
     for package in PACKAGES:
         judge_package(package)
-    engine = load(model)
     for task in tasks:
-        if task not in _JUDGES:
-            raise InputError(f"{task} cannot be evaluated yet; choose from: {', '.join(_JUDGES)}")
-        if task != "codec" and task not in engine.tasks:
-            raise InputError(f"{engine.name} was not trained on {task}; it knows: {', '.join(engine.tasks)}")
-    rows = _chosen(read_manifest(data, "test"), DEFAULT_LIMIT if limit is None else limit)
+        if task not in (CODEC, *_TASKS):
+            raise InputError(f"{task} cannot be evaluated yet; choose from: {', '.join((CODEC, *_TASKS))}")
+    engine, judged = _loaded(tasks, model, codec)
+    rows = held_out(data, DEFAULT_LIMIT if limit is None else limit)
     out.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}
     clips: list[Clip] = []
     for task in tasks:
-        figures, made = _JUDGES[task](engine, rows, out, seed)
-        results[task] = {"clips": len(rows), "seed": seed, **figures}
+        if task == CODEC:
+            by_type, made = evaluate_codec(judged, rows, out / CODEC)
+            figures = next(iter(by_type.values())) if is_corpus(data) else by_type
+        else:
+            assert engine is not None
+            figures, made = _evaluate_tts(engine, _speech(rows, data), out, seed)
+        results[task] = {"seed": seed, **figures}
         clips += made
-    write_results(out / "results.json", {"model": engine.name, **results})
+    write_results(out / "results.json", {"model": model if engine is None else engine.name, **results})
     return results, clips
 
 
-def _chosen(rows: list[Row], limit: int) -> list[Row]:
-    """Return up to `limit` rows of fitting length, speakers in turn."""
-    by_speaker: dict[str, list[Row]] = {}
-    for row in rows:
-        if _MIN_SECONDS <= row.seconds <= _MAX_SECONDS:
-            by_speaker.setdefault(row.speaker, []).append(row)
-    chosen: list[Row] = []
-    for turn in range(max((len(group) for group in by_speaker.values()), default=0)):
-        chosen += [group[turn] for _, group in sorted(by_speaker.items()) if turn < len(group)]
-    if not chosen:
-        raise InputError(f"no test recording lasts {_MIN_SECONDS} to {_MAX_SECONDS} s")
-    return chosen[:limit]
+def _loaded(tasks: Sequence[str], model: str, codec: AudioCodec | None) -> tuple[TokenEngine | None, AudioCodec]:
+    """Return the engine, if any is needed, and the codec to judge; raises InputError for a task it does not know."""
+    if codec is not None and set(tasks) <= {CODEC}:
+        return None, codec
+    engine = load(model)
+    for task in tasks:
+        if task != CODEC and task not in engine.tasks:
+            raise InputError(f"{engine.name} was not trained on {task}; it knows: {', '.join(engine.tasks)}")
+    return engine, engine.codec if codec is None else codec
 
 
-@dataclass
-class _Heard:
-    """What the judges say of one recording."""
-
-    words: str
-    voice: np.ndarray
-
-
-def _judge(audio: Audio) -> _Heard:
-    try:
-        voice = speaker_embedding(audio)
-    except ValueError:  # no voice in it: as far from every speaker as can be
-        voice = np.zeros(256)
-    return _Heard(recognise(audio), voice)
-
-
-def _round_trip(engine: TokenEngine, audio: Audio) -> Audio:
-    tokenizer = CodecTokenizer(engine.codec)
-    ids = tokenizer.encode(audio).ids
-    assert ids is not None
-    return tokenizer.decode(ids)
-
-
-def _evaluate_codec(engine: TokenEngine, rows: list[Row], out: Path, seed: int) -> tuple[dict[str, Any], list[Clip]]:
-    from tqdm import tqdm
-
-    quality: list[float] = []
-    alike: list[float] = []
-    before: list[str] = []
-    after: list[str] = []
-    clips: list[Clip] = []
-    spent = spoken = 0.0
-    for index, row in enumerate(tqdm(rows, desc="codec", unit="clip")):
-        original = read_audio(row.audio, sample_rate=engine.sample_rate, mono=True)
-        begun = time.perf_counter()
-        decoded = _round_trip(engine, original)
-        spent += time.perf_counter() - begun
-        spoken += original.seconds
-        first, second = _judge(original), _judge(decoded)
-        quality.append(stoi(original, decoded))
-        alike.append(similarity(first.voice, second.voice))
-        before.append(first.words)
-        after.append(second.words)
-        if index < _PAGE_CLIPS:
-            clips.append(_keep(out / "codec" / f"{row.id}.wav", decoded, row, "codec", {"original": row.audio}))
-    texts = [row.text for row in rows]
-    wers = word_error_rate(texts, before), word_error_rate(texts, after)
-    config = engine.codec.config
-    return {
-        "bits_per_second": config.frame_rate * config.num_codebooks * float(np.log2(config.codebook_size)),
-        "stoi": mean_with_interval(quality),
-        "wer_original": wers[0],
-        "wer_codec": wers[1],
-        "wer_ratio": wers[1] / max(wers[0], 1e-9),
-        "speaker_similarity": mean_with_interval(alike),
-        "real_time_factor": spent / spoken,
-    }, clips
+def _speech(rows: Mapping[str, list[Row]], data: Path) -> list[Row]:
+    if "speech" not in rows:
+        raise InputError(f"evaluating tts needs speech, and {data} has none: give the folder of a corpus of speech")
+    return rows["speech"]
 
 
 def _evaluate_tts(engine: TokenEngine, rows: list[Row], out: Path, seed: int) -> tuple[dict[str, Any], list[Clip]]:
@@ -159,16 +105,17 @@ def _evaluate_tts(engine: TokenEngine, rows: list[Row], out: Path, seed: int) ->
     lengths: list[float] = []
     for row, path in zip(tqdm(judged, desc="judge", unit="clip"), paths, strict=True):
         made, reference = read_audio(path), read_audio(row.audio)
-        judgement = _judge(made)
+        judgement = Heard(made)
         heard["model"].append(judgement.words)
         heard["reference"].append(recognise(reference))
-        heard["codec"].append(recognise(_round_trip(engine, reference)))
+        heard["codec"].append(recognise(round_trip(engine.codec, reference)))
         scores = {name: similarity(judgement.voice, other) for name, other in embeddings.items()}
         own.append(scores[row.speaker])
         nearest.append(float(max(scores, key=lambda name: scores[name]) == row.speaker))
         lengths.append(made.seconds / reference.seconds)
     texts = [row.text for row in judged]
-    figures: dict[str, Any] = {f"wer_{name}": word_error_rate(texts, words) for name, words in heard.items()}
+    figures: dict[str, Any] = {"clips": len(rows)}
+    figures |= {f"wer_{name}": word_error_rate(texts, words) for name, words in heard.items()}
     figures["wer_ratio"] = figures["wer_model"] / max(figures["wer_reference"], 1e-9)
     figures["speaker_similarity"] = mean_with_interval(own)
     figures["nearest_voice_is_the_prompt"] = mean_with_interval(nearest)
@@ -177,7 +124,7 @@ def _evaluate_tts(engine: TokenEngine, rows: list[Row], out: Path, seed: int) ->
     figures["real_time_factor"] = factor
     clips = [
         Clip(title=row.text, task="tts", path=path, inputs={"voice": voices[row.speaker].audio, "reference": row.audio})
-        for row, path in list(zip(judged, paths, strict=True))[:_PAGE_CLIPS]
+        for row, path in list(zip(judged, paths, strict=True))[:PAGE_CLIPS]
     ]
     return figures, clips
 
@@ -216,14 +163,5 @@ def _speak(engine: TokenEngine, rows: list[Row], voices: dict[str, Row], paths: 
         made = engine.generate("tts", {"text": row.text, "speaker": prompt}, sampling=sampling)
         spent += time.perf_counter() - begun
         spoken += made.seconds
-        _keep(path, made, row, "tts", {})
+        keep_clip(path, made, row, "tts", {})
     return spent / spoken if spoken else "not measured (nothing was generated anew)"
-
-
-def _keep(path: Path, audio: Audio, row: Row, task: str, inputs: dict[str, Path]) -> Clip:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    audio.write(path)
-    return Clip(title=row.text, task=task, path=path, inputs=inputs)
-
-
-_JUDGES = {"codec": _evaluate_codec, "tts": _evaluate_tts}

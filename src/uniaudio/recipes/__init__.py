@@ -63,12 +63,17 @@ def tokenize(manifest: Path, out: Path, model: str, workers: int = 0, ray: str |
 
 
 def evaluate(tasks: list[str], model: str, data: Path | None, out: Path, limit: int | None, seed: int) -> None:
-    """Judge a model on held-out speech; print the table, write `results.json` and a page. Tasks: `codec`, `tts`."""
+    """Judge a model on held-out recordings; print the table, write `results.json` and a page. Tasks: `codec`, `tts`.
+
+    For `codec` alone, `model` may also be the folder of a codec run.
+    """
     from uniaudio import ui
     from uniaudio.evaluate.report import table
     from uniaudio.evaluate.run import evaluate_tasks
+    from uniaudio.recipes.codec import load_codec
 
-    results, clips = evaluate_tasks(tasks, model, data, out, limit, seed)
+    codec = load_codec(model)[0] if tasks == ["codec"] else None
+    results, clips = evaluate_tasks(tasks, model, data, out, limit, seed, codec)
     shown = [ui.Clip(title=c.title, task=c.task, path=c.path, inputs=c.inputs, seed=seed, model=model) for c in clips]
     ui.write_page(out, f"Evaluation of {model}", shown, table(results).splitlines())
     print(table(results))

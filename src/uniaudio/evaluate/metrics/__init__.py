@@ -6,12 +6,27 @@ from typing import Any
 from uniaudio.errors import InputError
 
 PACKAGES = ("jiwer", "pocketsphinx", "pystoi", "resemblyzer")
+# Judges that not everyone has: without one its figures are left out. Package -> how to get it.
+OPTIONAL = {
+    "parselmouth": "pip install praat-parselmouth",
+    "pesq": "pip install pesq (it has no wheel, so a C compiler is needed)",
+    "visqol": "pip install --no-deps visqol-python",
+}
 
 
 def judge_package(name: str) -> Any:
-    """Return the package `name` of PACKAGES, imported; raises InputError with the way to install what is missing."""
+    """Return the judge `name`, imported; raises InputError with the way to install what is missing."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        how = "pip install 'uniaudio[evaluate]' && pip install --no-deps resemblyzer"
+        how = OPTIONAL.get(name, "pip install 'uniaudio[evaluate]' && pip install --no-deps resemblyzer")
         raise InputError(f"evaluation needs the package {error.name}, which is not installed: {how}") from error
+
+
+def left_out(name: str) -> str | None:
+    """Return why the figures of the optional judge `name` are left out and how to get it; None when it is there."""
+    try:
+        judge_package(name)
+    except InputError as error:
+        return f"left out: {error}"
+    return None
