@@ -58,7 +58,10 @@ def load(row: Row) -> np.ndarray:
 
 
 def measure(rows: list[Row], models: PhoneModels | None = None) -> dict[str, dict[str, float]]:
-    """Return median, mean and 90th percentile error (ms), phones and speed (x real time, by processor time) per voice and overall."""
+    """Return median, mean and 90th percentile error (ms), number of phones and speed, per voice and overall.
+
+    The speed is in seconds of audio per second of processor time.
+    """
     errors: dict[str, list[np.ndarray]] = defaultdict(list)
     seconds: dict[str, float] = defaultdict(float)
     spent: dict[str, float] = defaultdict(float)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.corpora import speech_rows, write_corpus
 from tests.requests import noise
@@ -79,6 +80,19 @@ def test_the_decoder_goes_on_learning_without_moving_a_code(work: Path):
     assert (ids[0] == ids[1]).all()
     samples = [CodecTokenizer(codec).decode(i).samples for codec, i in zip((before, after), ids, strict=True)]
     assert (samples[0] != samples[1]).any()
+
+
+def test_a_finer_decoder_serves_the_same_codes(work: Path):
+    """A fresh fine stage learns alone; then it can be put onto the codec that it came from."""
+    overrides = [f"start={work / 'codec'}", "objective.decoder_only=true", "objective.batch_size=2", *SHORT]
+    recipes.run("codec_mini", [*overrides, "refine=true", "crop_frames=8"], corpus=work / "corpora", run=work / "fine")
+    fine = load_codec(work / "fine")[0]
+    assert fine.config.convnext.fine_blocks and fine.config.convnext.synthesis_hop_length == 160
+    joined = [f"start={work / 'codec'}", f"decoder={work / 'fine'}", "objective.batch_size=2", "loop.steps=0"]
+    recipes.run("codec_mini", [*joined, "crop_frames=8"], corpus=work / "corpora" / "speech", run=work / "joined")
+    joint, samples = load_codec(work / "joined")[0], torch.from_numpy(noise(1.0).samples)[None]
+    assert torch.equal(joint.encode(samples), load_codec(work / "codec")[0].encode(samples))
+    assert torch.equal(joint.decode(joint.encode(samples)), fine.decode(fine.encode(samples)))
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -73,7 +73,7 @@ def latents(codec: Codec, chunks: list[Tensor]) -> Tensor:
 @pytest.mark.parametrize("chunk_frames", [1, 2, 3, 7, 64])
 def test_chunks_equal_the_whole(codec: Codec, chunk_frames: int):
     hop = codec.config.hop_length
-    for num_samples in (1, hop - 1, hop, hop + 1, 5 * hop + 13, 61 * hop + 7):
+    for num_samples in (1, hop, 5 * hop + 13, 40 * hop - 1):
         samples = sound(num_samples)
         codes = codec.encode(samples)
         assert torch.equal(encode_chunks(codec, samples, chunk_frames), codes)
@@ -84,8 +84,8 @@ def test_chunks_equal_the_whole(codec: Codec, chunk_frames: int):
 
 def test_blocks_of_any_length_equal_the_whole(codec: Codec):
     hop, generator = codec.config.hop_length, torch.Generator().manual_seed(1)
-    samples = sound(50 * hop)
-    for longest in (hop // 3, 2 * hop, 20 * hop):
+    for longest, frames in ((hop // 3, 8), (2 * hop, 20), (20 * hop, 60)):
+        samples = sound(frames * hop)
         sizes, left = [0, 1, 1], samples.shape[2] - 2
         while left:
             sizes.append(int(torch.randint(1, min(longest, left) + 1, (), generator=generator)))
@@ -113,8 +113,8 @@ def test_fewer_codebooks_decode_in_chunks(codec: Codec):
 def test_output_comes_exactly_as_late_as_stated(codec: Codec):
     hop = codec.config.hop_length
     encoder, decoder = StreamingEncoder(codec), StreamingDecoder(codec)
-    samples, codes, come = sound(90 * hop), [], 0
-    for chunk in samples.split(hop // 3, 2):
+    samples, codes, come = sound(36 * hop), [], 0
+    for chunk in samples.split(hop * 2 // 3, 2):
         codes.append(encoder.push(chunk))
         come += chunk.shape[2]
         assert sum(part.shape[2] for part in codes) == max(0, (come - encoder.latency) // hop + 1)
@@ -128,13 +128,14 @@ def test_output_comes_exactly_as_late_as_stated(codec: Codec):
 
 def test_no_output_depends_on_what_comes_later_and_no_less_lookahead_would_do(codec: Codec):
     hop, sizes = codec.config.hop_length, codec.config.convnext
-    ends = 20 * hop + sizes.encoder_lookahead
-    samples = sound(2 * ends).requires_grad_()
-    latent = codec.encoder(functional.pad(samples, (0, -samples.shape[2] % hop)))
-    (gradient,) = torch.autograd.grad(latent[:, :, :20].abs().sum(), samples)
+    ends = 5 * hop + sizes.encoder_lookahead
+    frames = 3 + -(-sizes.decoder_lookahead // hop)  # after these, at least two frames of samples are final
+    num_samples = max(ends // hop + 2, frames + 2) * hop
+    samples = torch.randn(1, 1, num_samples, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    latent = codec.encoder(samples)
+    (gradient,) = torch.autograd.grad(latent[:, :, :5].abs().sum(), samples)
     assert gradient[..., ends:].eq(0).all() and gradient[..., ends - sizes.hop_length : ends].ne(0).any()
     latent = latent.detach().requires_grad_()
-    frames = 3 + -(-sizes.decoder_lookahead // hop)  # after these, at least two frames of samples are final
     final = frames * hop - sizes.decoder_lookahead
     decoded = codec.decoder(latent)
     (gradient,) = torch.autograd.grad(decoded[..., :final].abs().sum(), latent, retain_graph=True)
@@ -208,7 +209,7 @@ def test_what_cannot_be_chunked_is_refused(codec: Codec):
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc to see the memory in use")
 def test_memory_does_not_grow_with_the_recording():
-    sizes = dataclasses.replace(PLAIN, hop_length=400, mel_n_fft=512, synthesis_n_fft=800, encoder_blocks=1)
+    sizes = dataclasses.replace(PLAIN, hop_length=400, mel_n_fft=512, synthesis_n_fft=800, decoder_width=8)
     codec = Codec(CodecConfig(num_codebooks=1, codebook_size=16, convnext=sizes)).eval()
     used: dict[int, int] = {}
     minute = sound(60 * 16000, batch=1)
@@ -217,13 +218,13 @@ def test_memory_does_not_grow_with_the_recording():
         used[index] = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def recording() -> Iterator[Tensor]:
-        for index in range(20):
+        for index in range(12):
             remember(index)
             yield minute.clone()
 
     codes = encode_chunks(codec, recording(), 50)
-    assert codes.shape == (1, 1, 20 * 60 * 20)
-    assert max(used.values()) - max(used[index] for index in range(5)) < 8e6  # the samples since then: 58 MB
+    assert codes.shape == (1, 1, 12 * 60 * 20)
+    assert max(used.values()) - max(used[index] for index in range(3)) < 8e6  # the samples since then: 35 MB
     used.clear()
     for index, part in enumerate(decode_chunks(codec, codes, 50)):
         remember(index)

@@ -25,27 +25,27 @@ def table(results: dict[str, Any]) -> str:
     lines: list[str] = []
     for title, figures in _sections(results):
         columns = {"": figures, **figures.get(BESIDE, {})}
-        rows = [(name, [_text(name, column.get(name)) for column in columns.values()]) for name in figures]
-        rows = [(name, cells) for name, cells in rows if name != BESIDE]
-        rows.insert(0, ("", list(columns)))
-        widths = [max(map(len, cells)) for cells in zip(*(cells for _, cells in rows), strict=True)]
-        for name, cells in rows:
-            padded = "   ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
-            lines.append(f"  {name:<34} {padded}".rstrip() if name else f"{title:<36} {padded}".rstrip())
+        names = [name for name in figures if name != BESIDE]
+        cells = [list(columns), *([_text(name, column.get(name)) for column in columns.values()] for name in names)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        heads = [f"{title:<36}", *(f"  {name:<34}" for name in names)]
+        for head, row in zip(heads, cells, strict=True):
+            padded = "   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+            lines.append(f"{head} {padded}".rstrip())
     return "\n".join(lines)
 
 
 def _sections(results: dict[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (title, figures) of every group of figures, however deep; a group without figures of its own is none."""
-    for name, value in results.items():
-        if not isinstance(value, dict) or "mean" in value or name == BESIDE:
-            continue
-        title = f"{above}, {name}" if above else name
-        groups = [key for key, part in value.items() if isinstance(part, dict) and "mean" not in part and key != BESIDE]
-        figures = {key: part for key, part in value.items() if key not in groups}
-        if figures:
-            yield title, figures
-        yield from _sections({key: value[key] for key in groups}, title)
+    """Yield (title, figures) of every group of figures, however deep."""
+    groups = {name: part for name, part in results.items() if _is_group(part) and name != BESIDE}
+    if len(groups) < len(results):
+        yield above, {name: part for name, part in results.items() if name not in groups}
+    for name, part in groups.items():
+        yield from _sections(part, f"{above}, {name}" if above else name)
+
+
+def _is_group(value: Any) -> bool:
+    return isinstance(value, dict) and "mean" not in value
 
 
 def _text(name: str, value: Any) -> str:

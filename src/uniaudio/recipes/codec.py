@@ -1,7 +1,7 @@
 """Train the shipped codec, continue its decoder alone, and turn a corpus into tokens with it."""
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,15 @@ from uniaudio.train.objectives.codec import CodecObjective, CodecObjectiveConfig
 from uniaudio.train.optim import OptimConfig
 
 FINE = {"fine_stride": 2, "fine_width": 320, "fine_blocks": 4, "synthesis_n_fft": 640}
+ENCODER_SIZES = ("num_mels", "mel_n_fft", "encoder_width", "encoder_blocks", "encoder_code_blocks")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodecRecipe:
     """The codec run. With `start` (a codec run's folder or an engine) the weights start there, and the codec keeps its
     sizes; with `objective.decoder_only=true` besides, its codes stay the same and only the decoder goes on learning,
-    with `cut` from the first codebooks alone. `refine` then gives the decoder a fresh last stage of twice the frames.
+    with `cut` from the first codebooks alone. `refine` then gives the decoder a fresh last stage of twice the frames;
+    with `decoder` (a run or an engine whose codes have the same vectors) it is that one's decoder instead.
 
     Raises InputError for `crop_frames` or `cut` below 1.
     """
@@ -38,6 +40,7 @@ class CodecRecipe:
     start: str | None = None
     cut: int | None = None
     refine: bool = False
+    decoder: str | None = None
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
             steps=2800,
@@ -69,9 +72,22 @@ def train_codec(overrides: list[str], corpus: Path, folder: Path, minutes: float
         codec = Codec(recipe.codec) if recipe.start is None else load_codec(recipe.start)[0]
         codec = codec if recipe.cut is None else codec.cut(recipe.cut)
         codec = codec.refined(**FINE) if recipe.refine else codec
+        codec = codec if recipe.decoder is None else _with_decoder(codec, recipe.decoder)
     shape = codec.config
     crops = Crops(rows, recipe.crop_frames * shape.hop_length, shape.hop_length, shape.sample_rate, recipe.crops)
     train(CodecObjective(codec, crops, recipe.objective), recipe.loop.ending_after(minutes), folder)
+
+
+def _with_decoder(codec: Codec, model: str) -> Codec:
+    """Return the codec with the decoder of another one; raises InputError when that takes other code vectors."""
+    other = load_codec(model)[0]
+    shape = other.config
+    if (shape.shape, shape.dim, shape.hop_length) != ("convnext", codec.config.dim, codec.config.hop_length):
+        raise InputError(f"decoder={model} takes other codes: name a codec with the same frames and vectors")
+    sizes = {name: value for name, value in asdict(shape.convnext).items() if name not in ENCODER_SIZES}
+    joined = codec.refined(**sizes)
+    joined.decoder.load_state_dict(other.decoder.state_dict())
+    return joined
 
 
 def _corpora(folder: Path) -> list[Path]:

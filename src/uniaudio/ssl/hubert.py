@@ -143,7 +143,7 @@ class HubertFrames:
         return self.config.frame_rate
 
     def settings(self) -> dict[str, Any]:
-        return {"kind": "hubert_mini", "config": config.to_dict(self.config)}
+        return {"kind": "own_hubert", "config": config.to_dict(self.config)}
 
     def tensors(self) -> dict[str, Tensor]:
         return self.packed

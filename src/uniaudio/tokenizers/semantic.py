@@ -4,7 +4,7 @@ B batch, N samples, T frames, D width of a feature, M mel bands
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,12 +14,17 @@ from torch import Tensor
 from uniaudio import checkpoint
 from uniaudio.audio.io import Audio
 from uniaudio.audio.spectral import LogMel
+from uniaudio.config import from_dict
 from uniaudio.errors import InputError
+from uniaudio.ssl.hubert import HubertConfig, HubertFrames
+from uniaudio.ssl.kmeans import fit_kmeans, nearest, standardiser
 from uniaudio.tokenizers.base import Item, count_frames
 from uniaudio.tokenizers.codec import codec_samples
 
 if TYPE_CHECKING:
     from transformers import HubertModel
+
+_NETWORK = "network."  # prefix of the tensors of a network that travels with its clusters
 
 
 class SemanticFeatures(Protocol):
@@ -37,6 +42,10 @@ class SemanticFeatures(Protocol):
 
     def settings(self) -> dict[str, Any]:
         """What `make_features` needs to build the same features again."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights that `make_features` needs besides; none where the settings say where they are."""
         ...
 
 
@@ -59,6 +68,9 @@ class HubertFeatures:
 
     def settings(self) -> dict[str, Any]:
         return {"kind": "hubert", "model": str(self.model), "layer": self.layer}
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {}
 
     def _load(self) -> "HubertModel":
         if self._network is None:
@@ -97,13 +109,14 @@ class MelFeatures:
 
     They need no training. The mean removes part of the speaker and of the microphone, but far less than a
     self-supervised network does: tokens made from these features say less of the words and more of the voice.
+    With `scaled`, every value has variance 1 over the recording too.
     """
 
     sample_rate = 16000
     frame_rate = 50.0
 
-    def __init__(self, num_coefficients: int = 20, num_mels: int = 40) -> None:
-        self.num_coefficients, self.num_mels = num_coefficients, num_mels
+    def __init__(self, num_coefficients: int = 20, num_mels: int = 40, scaled: bool = False) -> None:
+        self.num_coefficients, self.num_mels, self.scaled = num_coefficients, num_mels, scaled
         self._mel = LogMel(self.sample_rate, n_fft=512, hop_length=320, num_mels=num_mels)
         # Orthonormal DCT-II [coefficients, M].
         band = (torch.arange(num_mels, dtype=torch.float64) + 0.5) / num_mels
@@ -113,13 +126,18 @@ class MelFeatures:
         self._basis = basis.float()
 
     def settings(self) -> dict[str, Any]:
-        return {"kind": "mel", "num_coefficients": self.num_coefficients, "num_mels": self.num_mels}
+        sizes = {"num_coefficients": self.num_coefficients, "num_mels": self.num_mels}
+        return {"kind": "mel", **sizes, "scaled": self.scaled}
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {}
 
     @torch.no_grad()
     def features(self, samples: Tensor) -> Tensor:
         cepstrum = torch.einsum("cm,bmt->btc", self._basis, self._mel(samples.cpu()))  # [B, T, C]
         cepstrum = cepstrum - cepstrum.mean(1, keepdim=True)
-        return torch.cat([cepstrum, _slopes(cepstrum)], dim=-1)  # [B, T, 2 C]
+        vectors = torch.cat([cepstrum, _slopes(cepstrum)], dim=-1)  # [B, T, 2 C]
+        return vectors / vectors.std(1, correction=0, keepdim=True).clamp(min=0.05) if self.scaled else vectors
 
 
 def _slopes(values: Tensor) -> Tensor:
@@ -129,9 +147,16 @@ def _slopes(values: Tensor) -> Tensor:
     return (near + 2 * far) / 10
 
 
-def make_features(settings: dict[str, Any]) -> SemanticFeatures:
-    """Build features from their `settings()`. Raises InputError for an unknown kind or setting."""
-    kinds: dict[str, Any] = {"hubert": HubertFeatures, "mel": MelFeatures}
+def make_features(settings: dict[str, Any], tensors: Mapping[str, Tensor] | None = None) -> SemanticFeatures:
+    """Build features from their `settings()` and `tensors()`.
+
+    Raises InputError for an unknown kind or setting, and for weights that do not fit the settings.
+    """
+
+    def own(config: dict[str, Any]) -> HubertFrames:
+        return HubertFrames(from_dict(HubertConfig, config), tensors or {})
+
+    kinds: dict[str, Any] = {"hubert": HubertFeatures, "mel": MelFeatures, "own_hubert": own}
     arguments = dict(settings)
     kind = arguments.pop("kind", None)
     if kind not in kinds:
@@ -163,6 +188,14 @@ class SemanticTokenizer:
 
     def encode(self, value: Audio) -> Item:
         """Return ids [T, 1] of a recording at any sample rate; T covers the recording, as the codec's frames do."""
+        return Item(ids=self.lookup(self.vectors(value)))
+
+    def lookup(self, vectors: Tensor) -> Tensor:
+        """Return the ids [T, 1] of features [T, D]."""
+        return nearest((vectors - self.mean) / self.std, self.centroids)[:, None]
+
+    def vectors(self, value: Audio) -> Tensor:
+        """Return the features [T, D] of a recording, one vector per codec frame."""
         samples = codec_samples(value, self.features.sample_rate)  # [N]
         vectors = self.features.features(samples[None])[0]  # [T', D] at the features' own frame rate
         if vectors.shape[1] != self.centroids.shape[1]:
@@ -173,8 +206,7 @@ class SemanticTokenizer:
         num_frames = count_frames(samples.numel() / self.features.sample_rate, self.frame_rate)
         # The codec frame's centre falls into one frame of the features; past their end, the last one is repeated.
         centres = (torch.arange(num_frames, dtype=torch.float64) + 0.5) * (self.features.frame_rate / self.frame_rate)
-        vectors = vectors[centres.long().clamp(max=vectors.shape[0] - 1)]  # [T, D]
-        return Item(ids=nearest((vectors - self.mean) / self.std, self.centroids)[:, None])
+        return vectors[centres.long().clamp(max=vectors.shape[0] - 1)]  # [T, D]
 
     @classmethod
     def fit(
@@ -190,13 +222,14 @@ class SemanticTokenizer:
         if not parts:
             raise InputError("there are no recordings to fit semantic tokens to: give some speech")
         vectors = torch.cat(parts)  # [frames of all recordings, D]
-        mean, std = vectors.mean(0), vectors.std(0, correction=0).clamp(min=1e-5)
+        mean, std = standardiser(vectors)
         return cls(features, fit_kmeans((vectors - mean) / std, num_ids, seed=seed), mean, std, frame_rate)
 
     def save(self, folder: str | Path) -> None:
-        """Write the clusters, the standardiser and the features' settings; a network's weights stay where they are."""
+        """Write the clusters, the standardiser, the features' settings and their weights, if they have own ones."""
         config = {"frame_rate": self.frame_rate, "features": self.features.settings()}
         tensors = {"centroids": self.centroids, "mean": self.mean, "std": self.std}
+        tensors |= {_NETWORK + name: value for name, value in self.features.tensors().items()}
         checkpoint.save(Path(folder), tensors, config)
 
     @classmethod
@@ -209,60 +242,12 @@ class SemanticTokenizer:
                 f"there is no semantic model at {folder}: give the folder that SemanticTokenizer.save wrote"
             )
         stored = checkpoint.load(Path(folder))
-        shapes = {name: list(tensor.shape) for name, tensor in stored.tensors.items()}
+        parts = {name: value for name, value in stored.tensors.items() if not name.startswith(_NETWORK)}
+        shapes = {name: list(tensor.shape) for name, tensor in parts.items()}
         width = shapes.get("mean")
         is_whole = set(shapes) == {"centroids", "mean", "std"} and set(stored.config) == {"frame_rate", "features"}
         if not is_whole or shapes["std"] != width or shapes["centroids"][1:] != width:
             raise InputError(f"{folder} is not a semantic model: give the folder that SemanticTokenizer.save wrote")
-        features = make_features(stored.config["features"])
-        return cls(features, **stored.tensors, frame_rate=stored.config["frame_rate"])
-
-
-def nearest(vectors: Tensor, centroids: Tensor, chunk: int = 16384) -> Tensor:
-    """Return the index (int64 [T]) of the centroid [num_ids, D] nearest to each of vectors [T, D]."""
-    norms = centroids.square().sum(1)
-    # |v - c|^2 = |v|^2 - 2 v c + |c|^2, and |v|^2 does not choose.
-    return torch.cat([(norms - 2 * part @ centroids.T).argmin(1) for part in vectors.split(chunk)])
-
-
-def fit_kmeans(features: Tensor, num_ids: int, seed: int = 0, iterations: int = 50) -> Tensor:
-    """Return `num_ids` cluster centres [num_ids, D] of features [N, D], by k-means++ and Lloyd's iterations.
-
-    The same seed gives the same centres. Raises InputError when there are fewer features than clusters.
-    """
-    if len(features) < num_ids:
-        raise InputError(
-            f"{len(features)} frames are too few for {num_ids} clusters: give more speech or fewer clusters"
-        )
-    features = features.float()
-    generator = torch.Generator().manual_seed(seed)
-    centroids = _spread(features, num_ids, generator)
-    assignment = None
-    for _ in range(iterations):
-        new = nearest(features, centroids)
-        if assignment is not None and torch.equal(new, assignment):
-            break
-        assignment = new
-        counts = torch.bincount(assignment, minlength=num_ids)
-        sums = torch.zeros_like(centroids).index_add_(0, assignment, features)
-        centroids = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centroids)
-        empty = torch.nonzero(counts == 0)[:, 0]
-        if len(empty):  # an empty cluster moves to the features that are worst served
-            distance = (features - centroids[assignment]).square().sum(1)
-            centroids[empty] = features[distance.topk(len(empty)).indices]
-    return centroids
-
-
-def _spread(features: Tensor, num_ids: int, generator: torch.Generator) -> Tensor:
-    """Choose starting centres far from one another (k-means++, Arthur and Vassilvitskii 2007)."""
-    chosen = int(torch.randint(len(features), (1,), generator=generator))
-    centroids = [features[chosen]]
-    distance = (features - centroids[0]).square().sum(1)
-    for _ in range(num_ids - 1):
-        # Inverse of the cumulative distribution in float64: multinomial() takes at most 2^24 categories.
-        total = distance.double().cumsum(0)
-        point = torch.rand(1, generator=generator, dtype=torch.float64) * total[-1]
-        chosen = min(int(torch.searchsorted(total, point, right=True)), len(features) - 1)
-        centroids.append(features[chosen])
-        distance = torch.minimum(distance, (features - centroids[-1]).square().sum(1))
-    return torch.stack(centroids)
+        network = {k.removeprefix(_NETWORK): v for k, v in stored.tensors.items() if k.startswith(_NETWORK)}
+        features = make_features(stored.config["features"], network)
+        return cls(features, **parts, frame_rate=stored.config["frame_rate"])
