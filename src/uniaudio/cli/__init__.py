@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from uniaudio import __version__
+from uniaudio.cli.codec import CODEC_COMMANDS
 from uniaudio.cli.command import Command, Parser, did_you_mean
 from uniaudio.cli.corpora import CORPUS_COMMANDS
 from uniaudio.cli.generate import task_command
@@ -16,7 +17,7 @@ from uniaudio.tasks import TASKS
 DONE, BAD_INPUT, STOPPED, PIPE_CLOSED = 0, 2, 130, 141
 
 TASK_COMMANDS = tuple(task_command(task) for task in TASKS.values())
-OTHER_COMMANDS = (TASKS_COMMAND, *CORPUS_COMMANDS, *RUN_COMMANDS)
+OTHER_COMMANDS = (TASKS_COMMAND, *CORPUS_COMMANDS, *RUN_COMMANDS, *CODEC_COMMANDS)
 COMMANDS: dict[str, Command] = {command.name: command for command in (*TASK_COMMANDS, *OTHER_COMMANDS)}
 
 

@@ -1,18 +1,18 @@
-"""Phone times for the recordings of a corpus that have a text but no times, speaker by speaker."""
+"""Phone times for the recordings of a corpus that have a text but no times."""
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from uniaudio.data.align import align, learn_models
+from uniaudio.data.align import PhoneModels, align, learn_models
 from uniaudio.data.manifests import Row, manifest_path, read_lines, read_manifest
 from uniaudio.errors import InputError
 
-LEARN_FROM = 24  # recordings of a speaker whose sounds are learnt before its boundaries are set
+LEARN_FROM, LEARN_AT_LEAST = 150, 20  # recordings to learn phones from; fewer do harm
 _RATE = 16000
+_CHUNK = 32
 
 Timed = tuple[str, list[list[Any]]]  # id of a recording, its [phone, start s, end s]; no phones: it cannot be aligned
 
@@ -27,14 +27,13 @@ def align_corpus(corpus: Path, workers: int = 1) -> tuple[int, int]:
 
     path = manifest_path(corpus)
     found = dict(_kept(path.parent / ".phones.jsonl"))
-    by_speaker: dict[str, list[Row]] = defaultdict(list)
-    for row in read_manifest(path):
-        if row.text and row.segments is None and row.id not in found:
-            by_speaker[row.speaker].append(row)
-    groups = [by_speaker[name] for name in sorted(by_speaker)]
-    progress = tqdm(total=sum(map(len, groups)), desc="align", unit="clip")
+    every = [row for row in read_manifest(path) if row.text and row.segments is None]
+    left = [row for row in every if row.id not in found]
+    models = _models(every) if left else None
+    work = [(left[first : first + _CHUNK], models) for first in range(0, len(left), _CHUNK)]
+    progress = tqdm(total=len(left), desc="align", unit="clip")
     with progress, (path.parent / ".phones.jsonl").open("a", encoding="utf-8") as file:
-        for timed in _aligned(groups, workers):
+        for timed in _aligned(work, workers):
             found |= dict(timed)
             file.write("".join(json.dumps(one) + "\n" for one in timed))
             file.flush()
@@ -45,35 +44,41 @@ def align_corpus(corpus: Path, workers: int = 1) -> tuple[int, int]:
     return added, len(found) - added
 
 
-def _aligned(groups: Sequence[list[Row]], workers: int) -> Iterator[list[Timed]]:
+def _models(rows: Sequence[Row]) -> PhoneModels | None:
+    """Learn how phones sound from recordings evenly chosen over a corpus; None where there are too few."""
+    if len(rows) < LEARN_AT_LEAST:
+        return None
+    chosen = rows[:: max(1, len(rows) // LEARN_FROM)][:LEARN_FROM]
+    try:
+        return learn_models((_samples(row), row.text) for row in chosen)
+    except InputError:
+        return None
+
+
+def _aligned(work: Sequence[tuple[list[Row], PhoneModels | None]], workers: int) -> Iterator[list[Timed]]:
     if workers < 2:
-        yield from map(_align_speaker, groups)
+        yield from map(_align_rows, work)
         return
     with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(_align_speaker, groups)
+        yield from pool.map(_align_rows, work)
 
 
-def _align_speaker(rows: list[Row]) -> list[Timed]:
-    """Learn how one speaker sounds from some recordings, then align all of them."""
-    from uniaudio.audio.io import read_audio
-
-    def samples(row: Row) -> Any:
-        return read_audio(row.audio, sample_rate=_RATE, mono=True).samples[0]
-
-    try:
-        models = learn_models([(samples(row), row.text) for row in rows[:LEARN_FROM]])
-    except InputError:
-        models = None
+def _align_rows(work: tuple[list[Row], PhoneModels | None]) -> list[Timed]:
+    rows, models = work
     timed: list[Timed] = []
     for row in rows:
         try:
-            phones = [
-                [phone, round(start, 4), round(end, 4)] for phone, start, end in align(samples(row), row.text, models)
-            ]
+            found = align(_samples(row), row.text, models)
         except InputError:
-            phones = []
-        timed.append((row.id, phones))
+            found = []
+        timed.append((row.id, [[phone, round(start, 4), round(end, 4)] for phone, start, end in found]))
     return timed
+
+
+def _samples(row: Row) -> Any:
+    from uniaudio.audio.io import read_audio
+
+    return read_audio(row.audio, sample_rate=_RATE, mono=True).samples[0]
 
 
 def _kept(path: Path) -> Iterator[Timed]:

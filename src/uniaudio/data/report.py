@@ -1,4 +1,4 @@
-"""What the corpora and examples below a folder hold: hours, speakers, lengths, levels, and every bad row by its line."""
+"""What the corpora and examples below a folder hold: hours, speakers, levels, and every bad row by its line."""
 
 import json
 from collections import Counter, defaultdict

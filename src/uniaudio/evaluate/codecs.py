@@ -92,9 +92,8 @@ class _System(Protocol):
 class _Neural:
     """A codec with its code counts and its time."""
 
-    def __init__(self, codec: AudioCodec) -> None:
-        self.tokenizer, self.config = CodecTokenizer(codec), codec.config
-        self.counts = CodeCounts(self.config.num_codebooks, self.config.codebook_size)
+    def __init__(self, codec: AudioCodec, counts: CodeCounts) -> None:
+        self.tokenizer, self.config, self.counts = CodecTokenizer(codec), codec.config, counts
         self.spent = self.spoken = 0.0
         round_trip(codec, Audio(np.zeros((1, RATE), np.float32), RATE))  # the first call is slow: not timed
 
@@ -109,16 +108,7 @@ class _Neural:
         return decoded
 
     def figures(self) -> dict[str, Any]:
-        bits, coded_bits = self.counts.bits_per_second(self.config.frame_rate)
-        return {
-            "bits_per_second": bits,
-            "entropy_bits_per_second": coded_bits,
-            "code_frames": self.counts.frames,
-            "codebook_use": [round(float(share), 4) for share in self.counts.use()],
-            "codebook_entropy_bits": [round(float(bits), 3) for bits in self.counts.entropy()],
-            "codebook_perplexity": [round(float(many), 1) for many in self.counts.perplexity()],
-            "real_time_factor": self.spent / self.spoken,
-        }
+        return {**_code_figures(self.counts, self.config.frame_rate), "real_time_factor": self.spent / self.spoken}
 
 
 class _Opus:
@@ -177,22 +167,41 @@ def evaluate_codec(
 
     `rows` are held-out recordings by audio type (`held_out`). Figures are means with 95 % bootstrap intervals, except
     word error rates and what is counted over all clips. A figure whose judge is not installed is a line that says so.
+    Of several types, "all" has the use of the codebooks by all of them together.
     """
     results: dict[str, dict[str, Any]] = {}
     clips: list[Clip] = []
+    shape = codec.config
+    together = CodeCounts(shape.num_codebooks, shape.codebook_size)
     for kind, chosen in rows.items():
-        results[kind], kept = _evaluate_type(codec, kind, chosen, out / kind)
+        counted = CodeCounts(shape.num_codebooks, shape.codebook_size)
+        results[kind], kept = _evaluate_type(_Neural(codec, counted), kind, chosen, out / kind)
+        together.counts += counted.counts
         clips += kept
+    if len(rows) > 1:
+        results["all"] = _code_figures(together, shape.frame_rate)
     return results, clips
 
 
-def _evaluate_type(codec: AudioCodec, kind: str, rows: Sequence[Row], out: Path) -> tuple[dict[str, Any], list[Clip]]:
+def _code_figures(counts: CodeCounts, frame_rate: float) -> dict[str, Any]:
+    bits, coded_bits = counts.bits_per_second(frame_rate)
+    return {
+        "bits_per_second": bits,
+        "entropy_bits_per_second": coded_bits,
+        "code_frames": counts.frames,
+        "codebook_use": [round(float(share), 4) for share in counts.use()],
+        "codebook_entropy_bits": [round(float(bits), 3) for bits in counts.entropy()],
+        "codebook_perplexity": [round(float(many), 1) for many in counts.perplexity()],
+    }
+
+
+def _evaluate_type(neural: _Neural, kind: str, rows: Sequence[Row], out: Path) -> tuple[dict[str, Any], list[Clip]]:
     from tqdm import tqdm
 
     missing = {name: why for name in FIGURES[kind] if name in _NEEDS and (why := left_out(_NEEDS[name]))}
     names = [name for name in FIGURES[kind] if name not in missing]
     spoken = kind == "speech" and all(row.text for row in rows)
-    systems: dict[str, _System] = {"codec": _Neural(codec)}
+    systems: dict[str, _System] = {"codec": neural}
     systems |= {f"opus {kbps} kbps": _Opus(kbps) for kbps in OPUS_KBPS}
     scores = {system: _Scores(names) for system in systems}
     heard: list[str] = []

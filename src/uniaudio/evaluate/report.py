@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 BESIDE = "beside"  # the key of figures of the same names by other systems, each a column of the table
+_WIDEST = 60  # a longer text, as of a figure that is left out, runs on through the columns
 
 
 def mean_with_interval(values: Sequence[float], seed: int = 0) -> dict[str, float]:
@@ -27,7 +28,7 @@ def table(results: dict[str, Any]) -> str:
         columns = {"": figures, **figures.get(BESIDE, {})}
         names = [name for name in figures if name != BESIDE]
         cells = [list(columns), *([_text(name, column.get(name)) for column in columns.values()] for name in names)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        widths = [max(len(cell) for cell in column if len(cell) <= _WIDEST) for column in zip(*cells, strict=True)]
         heads = [f"{title:<36}", *(f"  {name:<34}" for name in names)]
         for head, row in zip(heads, cells, strict=True):
             padded = "   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
