@@ -203,7 +203,30 @@ BAD_RUNS = [
     Bad("evaluate tts --model {model} --data {folder}/no --out {folder}/new", "no folder", "evaluate-missing-data"),
     Bad("evaluate codec --model nope --out {folder}/new", "unknown model", "evaluate-unknown-model"),
 ]
-TABLE = [*BAD_AUDIO, *BAD_TEXT, *BAD_CALLS, *BAD_TARGETS, *BAD_MODELS, *BAD_RUNS]
+ENCODE = "codec encode {voice} -o {folder}/c.safetensors"
+BAD_CODES = [
+    Bad("codec", "needs ACTION", "codec-without-action"),
+    Bad("codec encod {voice} -o {folder}/c.safetensors", "did you mean encode", "codec-unknown-action"),
+    Bad("codec encode {voice}", "needs FILE and -o OUT", "encode-without-out"),
+    Bad("codec decode -o {out}", "needs FILE and -o OUT", "decode-without-file"),
+    Bad("codec info -o {out}", "writes no file", "info-with-out"),
+    Bad("codec encode {nan} -o {folder}/c.safetensors", "NaN", "encode-nan"),
+    Bad("codec encode {one_sample} -o {folder}/c.safetensors", "at least 0.02 s", "encode-one-sample"),
+    Bad("codec resynthesize {long} -o {out}", "10800.00 s long", "resynthesize-three-hours"),
+    Bad("codec encode {voice} -o {folder}/c.wav", "must end in .safetensors", "codes-named-wav"),
+    Bad("codec encode {voice} -o {folder}/missing/c.safetensors", "does not exist", "codes-in-missing-folder"),
+    Bad("codec encode {voice} -o {folder}/" + "x" * 300 + ".safetensors", "too long", "long-name-of-codes"),
+    Bad("codec encode {voice} -o /proc/c.safetensors", "cannot write", "read-only-codes"),
+    Bad("codec resynthesize {voice} -o {folder}/out.mp3", "must end in .wav", "resynthesize-to-mp3"),
+    Bad(f"{ENCODE} --codec uniaudio-mni", "did you mean uniaudio-mini", "unknown-codec"),
+    Bad(f"{ENCODE} --codec {{folder}}", "config.json", "folder-as-codec"),
+    Bad(f"{ENCODE} --codec {{flipped_bit}}", "model.safetensors", "damaged-codec"),
+    Bad("codec decode {folder}/no.safetensors -o {out}", "no file", "missing-codes"),
+    Bad("codec decode {voice} -o {out}", "holds no codes", "audio-as-codes"),
+    Bad("codec decode {model}/model.safetensors -o {out}", "holds no codes", "weights-as-codes"),
+    Bad("codec info {empty}", "holds no codes", "info-of-an-empty-file"),
+]
+TABLE = [*BAD_AUDIO, *BAD_TEXT, *BAD_CALLS, *BAD_TARGETS, *BAD_MODELS, *BAD_RUNS, *BAD_CODES]
 
 
 def write_sounds(folder: Path) -> None:

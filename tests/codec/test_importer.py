@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from uniaudio.codec.importer import import_uniaudio_codec, load_encodec
 from uniaudio.codec.model import Codec, CodecConfig
@@ -88,12 +89,17 @@ def blank(causal: bool = False) -> Codec:
 
 
 @torch.no_grad()
-def encodec(samples: Tensor, causal: bool = False) -> nn.Module:
+def encodec(samples: Tensor, causal: bool = False) -> Any:
     """A random EnCodec of transformers with the release's layers, and codebooks about the latents of the samples."""
     from transformers import EncodecConfig, EncodecModel
 
     torch.manual_seed(1)
-    sizes = {"num_filters": FILTERS, "hidden_size": DIM, "codebook_size": SIZE, "target_bandwidths": [0.6, 2.4]}
+    sizes: dict[str, Any] = {
+        "num_filters": FILTERS,
+        "hidden_size": DIM,
+        "codebook_size": SIZE,
+        "target_bandwidths": [0.6, 2.4],
+    }
     model = EncodecModel(EncodecConfig(**sizes, sampling_rate=16000, use_causal_conv=causal)).eval()
     latents = model.encoder(samples).transpose(1, 2).reshape(-1, DIM)
     for level, layer in enumerate(model.quantizer.layers):
@@ -158,7 +164,7 @@ def test_without_settings_the_sizes_are_the_published_ones(tmp_path: Path):
     codec = import_uniaudio_codec(tmp_path / "codec.safetensors")
     sizes = codec.config.num_codebooks, codec.config.codebook_size, codec.config.dim, codec.config.seanet.n_filters
     assert sizes == (2, 32, 8, 32)
-    assert torch.equal(codec.encoder.model[0].conv.bias, tensors["encoder.model.0.conv.conv.bias"])
+    assert torch.equal(codec.get_parameter("encoder.model.0.conv.bias"), tensors["encoder.model.0.conv.conv.bias"])
 
 
 NAMES = [
@@ -210,12 +216,14 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, monkeypatch: pytest.Monkey
     cut.write_bytes(cut.read_bytes()[:3000])
     torch.save({"codec_model": Trap()}, tmp_path / "trap.pth")
     torch.save({"model": {"a": 1}}, tmp_path / "other.pth")
+    torch.save([torch.zeros(1)], tmp_path / "list.pth")
     torch.save({"codec_model": {"encoder.model.0.conv.conv.bias": torch.zeros(4)}}, tmp_path / "part.pth")
     for name, message in (
         ("cut.pth", "damaged"),
         ("trap.pth", "more than plain tensors"),
         ("other.pth", "no tensors under 'codec_model'"),
         ("part.pth", r"lacks a whole 'quantizer\.vq\.layers\.0\._codebook\.embed'"),
+        ("list.pth", "no tensors under 'codec_model'"),
         (".", "nor a folder with just one"),
         ("absent.pth", "is no checkpoint"),
     ):

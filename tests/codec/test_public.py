@@ -103,12 +103,13 @@ def test_the_first_codebooks_alone(name: str, tmp_path: Path):
     assert torch.equal(part.decode(part.encode(samples)), whole.decode(whole.encode(samples)[:, :2]))
     for kbps, count in ((2 * bits / 1000, 2), (2.9 * bits / 1000, 2), (1e6, 5)):
         assert open_codec(tmp_path, kbps=kbps).config.num_codebooks == count
-    for choice, message in (
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"kbps": 0.9 * bits / 1000}, f"use {bits / 1000:g} or more"),
         ({"num_codebooks": 6}, "6 codebooks asked for.*1 to 5"),
         ({"num_codebooks": 0}, "0 codebooks"),
         ({"num_codebooks": 1, "kbps": 1.0}, "give one of them"),
-    ):
+    )
+    for choice, message in wrong:
         with pytest.raises(InputError, match=message):
             open_codec(tmp_path, **choice)
     for codes in (torch.full((1, 2, 3), 16), torch.full((1, 2, 3), -1), torch.zeros(1, 6, 3).long()):

@@ -1,5 +1,7 @@
 """The command of a codec: a recording to codes, codes to sound, both at once, and what a codec or its codes are."""
 
+import math
+import os
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from uniaudio.codec.model import Codec
 
 MIN_SECONDS, MAX_SECONDS = 0.02, 3600.0
+MAX_WHOLE_SECONDS = 300.0  # of codecs that need the whole recording at once, in memory
 
 
 def _load_codec(name: str) -> "tuple[Codec, str]":
@@ -66,7 +69,7 @@ def _encode(options: Namespace) -> None:
         num_samples=max(1, round(audio.seconds * config.sample_rate)),
     )
     write_codes(options.out, codes, header)
-    print(f"{options.out}  {_described(codes, header)}, real-time factor {elapsed / audio.seconds:.4f}")
+    print(f"{_shown(options.out)}  {_described(codes, header)}, real-time factor {elapsed / audio.seconds:.4f}")
 
 
 def _decode(options: Namespace) -> None:
@@ -74,12 +77,14 @@ def _decode(options: Namespace) -> None:
     weights.find(options.codec)
     codes, header = read_codes(options.file)
     codec, digest = _load_codec(options.codec)
-    if digest != header.digest:
+    shape = codec.config.num_codebooks, codec.config.codebook_size
+    if digest != header.digest or shape != (len(codes), header.codebook_size):
         raise InputError(
-            f"{str(options.file)!r} holds codes of {header.codec!r} ({header.digest}), which {options.codec!r} ({digest})"
-            " does not know: give the codec that made them with --codec"
+            f"{str(options.file)!r} holds codes of {header.codec!r} ({header.digest}), not of {options.codec!r} "
+            f"({digest}): give the codec that made them with --codec"
         )
-    _write(options.out, *_timed(codec, codes, header.num_samples))
+    begun = time.perf_counter()
+    _write(options.out, _decoded(codec, codes, header.num_samples), begun)
 
 
 def _resynthesize(options: Namespace) -> None:
@@ -87,17 +92,15 @@ def _resynthesize(options: Namespace) -> None:
     weights.find(options.codec)
     audio = _recording(options.file)
     codec = _load_codec(options.codec)[0]
+    num_samples = max(1, round(audio.seconds * codec.config.sample_rate))
     begun = time.perf_counter()
-    codes = _codes(codec, audio)
-    elapsed = time.perf_counter() - begun
-    made, decoding = _timed(codec, codes, max(1, round(audio.seconds * codec.config.sample_rate)))
-    _write(options.out, made, elapsed + decoding)
+    _write(options.out, _decoded(codec, _codes(codec, audio), num_samples), begun)
 
 
 def _info(options: Namespace) -> None:
     if options.file is not None:
         codes, header = read_codes(options.file)
-        print(f"{options.file}  {_described(codes, header)}; {header.sample_rate} Hz")
+        print(f"{_shown(options.file)}  {_described(codes, header)}; {header.sample_rate} Hz")
         print(f"made by {header.codec} (codebooks {header.digest})")
         return
     weights.find(options.codec)
@@ -121,28 +124,50 @@ def _recording(path: Path) -> Audio:
 
 
 def _codes(codec: "Codec", audio: Audio) -> "np.ndarray":
-    """Return the codes [K, T] of a recording."""
-    from uniaudio.tokenizers.codec import CodecTokenizer
+    """Return the codes [K, T] of a recording; raises InputError for a long one and a codec that takes only wholes."""
+    from uniaudio.codec.streaming import encode_chunks
+    from uniaudio.tokenizers.codec import codec_samples, encode_samples
 
-    ids = CodecTokenizer(codec).encode(audio).ids  # [T, K]
+    samples = codec_samples(audio, codec.config.sample_rate)
+    if _streams(codec):
+        return encode_chunks(codec, samples[None, None])[0].numpy()
+    if audio.seconds > MAX_WHOLE_SECONDS:
+        raise InputError(f"this codec takes at most {MAX_WHOLE_SECONDS:g} s at once, not {audio.seconds:.0f} s: cut it")
+    ids = encode_samples(codec, samples).ids  # [T, K]
     assert ids is not None
     return ids.T.numpy()
 
 
-def _timed(codec: "Codec", codes: "np.ndarray", num_samples: int) -> tuple[Audio, float]:
-    """Return the first `num_samples` of what codes [K, T] sound like, and the seconds that it took."""
+def _decoded(codec: "Codec", codes: "np.ndarray", num_samples: int) -> Audio:
+    """Return the first `num_samples` of what codes [K, T] of the codec sound like."""
     import torch
 
+    from uniaudio.codec.streaming import decode_chunks
     from uniaudio.tokenizers.codec import CodecTokenizer
 
-    begun = time.perf_counter()
-    audio = CodecTokenizer(codec).decode(torch.from_numpy(codes).T)
-    return Audio(audio.samples[:, :num_samples], audio.sample_rate), time.perf_counter() - begun
+    ids = torch.from_numpy(codes).T  # [T, K]
+    if not _streams(codec):
+        audio = CodecTokenizer(codec).decode(ids)
+        return Audio(audio.samples[:, :num_samples], audio.sample_rate)
+    samples = torch.cat(list(decode_chunks(codec, ids.T[None])), dim=2)[0, :, :num_samples]
+    return Audio(samples.clamp(-1, 1).numpy(), codec.config.sample_rate)
 
 
-def _write(path: Path, audio: Audio, elapsed: float) -> None:
+def _streams(codec: Any) -> bool:
+    """Can the codec work through a long recording piece by piece?"""
+    from uniaudio.codec.model import Codec
+
+    return isinstance(codec, Codec) and codec.config.shape == "convnext"
+
+
+def _write(path: Path, audio: Audio, begun: float) -> None:
+    elapsed = time.perf_counter() - begun
     audio.write(path)
-    print(f"{path}  {audio.seconds:.2f} s of audio, real-time factor {elapsed / audio.seconds:.4f}")
+    print(f"{_shown(path)}  {audio.seconds:.2f} s of audio, real-time factor {elapsed / audio.seconds:.4f}")
+
+
+def _shown(path: Path) -> str:
+    return os.fsencode(path).decode(errors="replace")  # a name need not be text
 
 
 def _described(codes: "np.ndarray", header: CodesHeader) -> str:
@@ -153,8 +178,6 @@ def _described(codes: "np.ndarray", header: CodesHeader) -> str:
 
 
 def _bits_per_second(frame_rate: float, num_codebooks: int, codebook_size: int) -> float:
-    import math
-
     return frame_rate * num_codebooks * math.log2(codebook_size)
 
 

@@ -47,9 +47,9 @@ class ReleasedConfig:
 
     @property
     def num_codebooks(self) -> int:
-        """K of the highest bandwidth."""
+        """K of the last bandwidth."""
         frame_rate = math.ceil(self.sample_rate / math.prod(self.ratios))
-        return int(1000 * max(self.target_bandwidths, default=0) // (frame_rate * 10))
+        return int(1000 * (self.target_bandwidths or (0.0,))[-1] // (frame_rate * 10))
 
     def ours(self) -> CodecConfig:
         """Return the same sizes in our words."""
@@ -137,9 +137,10 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged file raises errors of zip, of pickle and of torch's reader
         raise InputError(f"{path} is damaged, or holds more than plain tensors: {_AGAIN}") from error
     tensors = data.get("codec_model", data) if isinstance(data, dict) else None
-    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+    pairs = tensors.items() if isinstance(tensors, dict) else [(None, None)]
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in pairs):
         raise InputError(f"{path} has no tensors under 'codec_model': give the checkpoint of the codec")
-    return tensors
+    return dict(pairs)
 
 
 def _read_settings(path: Path) -> ReleasedConfig:

@@ -232,8 +232,8 @@ def open_codec(
     """Return the public codec in a folder of transformers or of a hub name (facebook/encodec_24khz), in float32.
 
     It uses the first `num_codebooks`, or those within `kbps` kilobits per second, or all; the published figures are
-    mostly for EnCodec at 6 kbps and for Mimi with 8 codebooks. A hub name is looked up in the local cache alone
-    unless `local_files_only` is false. Weights are safetensors. Raises InputError for a source that is none of
+    mostly for EnCodec at 6 kbps and for Mimi with 8 codebooks. At 48 kHz one of them is the level. A hub name is
+    looked up in the local cache alone unless `local_files_only` is false. Weights are safetensors. Raises InputError for a source that is none of
     `NETWORKS`, for incomplete or damaged weights, and for a number of codebooks or a bitrate that the codec lacks.
     """
     if num_codebooks is not None and kbps is not None:

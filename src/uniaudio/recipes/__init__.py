@@ -13,6 +13,7 @@ RECIPES: dict[str, str] = {
     "codec_mini": "the shipped codec, on made speech (corpus: a folder of recordings)",
     "durations_mini": "the duration predictor (corpus: a token folder)",
     "tts_mini": "the shipped language model, task tts (corpus: token folders)",
+    "hubert_mini": "the network behind semantic tokens, on made speech and singing (corpus: a folder of recordings)",
     "codec_debug": "a tiny codec that overfits one batch in seconds (no corpus)",
     "tts_debug": "a tiny language model that overfits one batch in seconds (no corpus)",
 }
@@ -41,6 +42,10 @@ def run(
         from uniaudio.recipes.lm import train_durations
 
         train_durations(overrides, _needed(corpus, name), folder, minutes)
+    elif name == "hubert_mini":
+        from uniaudio.recipes.ssl import train_hubert
+
+        train_hubert(overrides, _needed(corpus, name), folder, minutes)
     elif name == "tts_mini":
         from uniaudio.recipes.lm import train_tts
 

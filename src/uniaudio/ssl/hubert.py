@@ -63,9 +63,9 @@ class Hubert(nn.Module):
     def forward(self, mel: Tensor, masked: Tensor | None = None) -> Tensor:
         """Return the last layer's [B, T, D], each frame scaled to unit power; `masked` [B, T] is True where hidden."""
         batch, length = mel.shape[0], mel.shape[1] // self.config.stack
-        x = self.embed(mel.reshape(batch, length, -1))  # [B, T, D]
+        x = self.embed(mel.reshape(batch, length, -1)).float()  # [B, T, D]; what blocks add up stays in float32
         if masked is not None:
-            x = torch.where(masked[..., None], self.mask_vector.to(x.dtype), x)
+            x = torch.where(masked[..., None], self.mask_vector, x)
         positions = torch.arange(length, device=x.device).expand(batch, length)
         rotary = rotary_table(positions, self.config.transformer.width // self.config.transformer.heads)
         everything = torch.ones(1, 1, length, length, dtype=torch.bool, device=x.device)  # blocks are causal without
@@ -134,9 +134,9 @@ class HubertFrames:
         """Return the features of layer 1 to the number of layers; the layers above it are left out."""
         assert 1 <= layer <= network.config.transformer.layers
         settings = replace(network.config, transformer=replace(network.config.transformer, layers=layer))
-        with torch.device("meta"):
-            names = Hubert(settings).state_dict().keys()
-        return cls(settings, pack({name: network.state_dict()[name] for name in names}))
+        state = network.state_dict()
+        kept = [name for name in state if not name.startswith("blocks.") or int(name.split(".")[1]) < layer]
+        return cls(settings, pack({name: state[name] for name in kept}))
 
     @property
     def frame_rate(self) -> float:

@@ -6,11 +6,11 @@ from uniaudio.audio.io import Audio
 from uniaudio.evaluate.metrics import judge_package
 
 RATE = 16000
-WORST = 1.02  # what noise in place of speech gets
+WORST = 1.0  # the end of the scale
 
 
 def pesq(original: Audio, processed: Audio) -> float:
-    """Return PESQ-wb, 1.02 (worst) to 4.64; the shorter recording decides the length.
+    """Return PESQ-wb, 1 (worst) to 4.64; the shorter recording decides the length.
 
     Digital silence in place of speech scores WORST. Raises ValueError below 0.25 s and where no speech is found, and
     InputError when the package is missing.
