@@ -21,6 +21,7 @@ from torch import Tensor
 from uniaudio.recipes.codec import load_codec
 
 MIMI_CODEBOOKS = 8
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 Coder = tuple[int, Callable[[Tensor], Any], Callable[[Any], Any]]  # (sample rate, encode, decode)
 
 
@@ -62,21 +63,23 @@ def dac() -> Coder:
     return model.config.sampling_rate, encode, lambda codes: model.decode(audio_codes=codes).audio_values
 
 
-def clocked(work: Callable[[Any], Any], given: Any) -> tuple[float, Any]:
-    """Return the seconds that `work` took, and what it returned."""
-    begun = time.perf_counter()
+def clocked(clock: Callable[[], float], work: Callable[[Any], Any], given: Any) -> tuple[float, Any]:
+    """Return the seconds that `work` took by a clock, and what it returned."""
+    begun = clock()
     made = work(given)
-    return time.perf_counter() - begun, made
+    return clock() - begun, made
 
 
-def measure(coders: dict[str, Coder], seconds: float, repeats: int) -> dict[str, dict[str, float]]:
+def measure(
+    coders: dict[str, Coder], seconds: float, repeats: int, clock: Callable[[], float]
+) -> dict[str, dict[str, float]]:
     """Return the median times real time of each coder, after one call that does not count."""
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in coders}
     for repeat in range(repeats + 1):
         for name, (rate, encode, decode) in coders.items():
             samples = 0.1 * torch.randn(1, 1, round(seconds * rate), generator=torch.Generator().manual_seed(repeat))
-            encoding, codes = clocked(encode, samples)
-            decoding, made = clocked(decode, codes)
+            encoding, codes = clocked(clock, encode, samples)
+            decoding, made = clocked(clock, decode, codes)
             assert made.shape[-1] >= 0.99 * samples.shape[-1], f"{name} returned only {made.shape[-1]} samples"
             if repeat:
                 spent[name].append((encoding, decoding))
@@ -96,20 +99,23 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    about = "cpu: processor seconds of all threads, for a machine that is busy with other things"
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help=about)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     peers = {"EnCodec 24 kHz": encodec, "Mimi": mimi, "DAC 16 kHz": dac}
     with torch.inference_mode():
         coders = {options.codec: ours(options.codec), **{name: build() for name, build in peers.items()}}
-        speeds = measure(coders, options.seconds, options.repeats)
+        speeds = measure(coders, options.seconds, options.repeats, CLOCKS[options.clock])
     own = speeds[options.codec]
     ratios = {name: {what: own[what] / speeds[name][what] for what in own} for name in peers}
-    print(f"{options.seconds:g} s of audio, {options.threads} threads, median of {options.repeats}; x real time")
+    how = f"{options.threads} threads, {options.clock} clock, median of {options.repeats}"
+    print(f"{options.seconds:g} s of audio, {how}; x real time")
     print(f"{'':<20} {'encode':>8} {'decode':>8} {'both':>8}   ours / theirs, both")
     for name, speed in speeds.items():
         ratio = f"{ratios[name]['round_trip']:10.1f}" if name in ratios else ""
         print(f"{name:<20} {speed['encode']:8.1f} {speed['decode']:8.1f} {speed['round_trip']:8.1f}   {ratio}")
-    settings = {"seconds": options.seconds, "threads": options.threads, "repeats": options.repeats}
+    settings = {name: getattr(options, name) for name in ("seconds", "threads", "clock", "repeats")}
     rounded = [
         {name: {what: round(value, 2) for what, value in row.items()} for name, row in rows.items()}
         for rows in (speeds, ratios)

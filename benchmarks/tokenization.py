@@ -3,8 +3,8 @@
     python benchmarks/tokenization.py corpora/examples [--limit 256] [--model uniaudio-mini]
 
 For every task below the folder (that the model has tokenizers for), `--limit` examples are tokenised in this process on
-one thread: seconds of target audio per second of processor time, bytes of tokens and of audio (FLAC) per hour. Prints a table and
-one line of JSON.
+one thread: seconds of target audio per second of processor time, bytes of tokens and of audio (FLAC) per hour. Prints a
+table and one line of JSON.
 """
 
 import argparse

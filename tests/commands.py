@@ -23,12 +23,13 @@ def shell_calls(path: Path) -> list[list[str]]:
 
 def recipe_configs() -> dict[str, Any]:
     """Return the config that `uniaudio train` starts from, for every recipe."""
-    from uniaudio.recipes import codec, debug, lm
+    from uniaudio.recipes import codec, debug, lm, ssl
 
     return {
         "codec_mini": codec.CodecRecipe(),
         "durations_mini": lm.DurationRecipe(),
         "tts_mini": lm.TtsRecipe(),
+        "hubert_mini": ssl.HubertRecipe(),
         "codec_debug": debug._LOOP,
         "tts_debug": debug._LOOP,
     }

@@ -100,7 +100,7 @@ def encodec(samples: Tensor, causal: bool = False) -> Any:
         "codebook_size": SIZE,
         "target_bandwidths": [0.6, 2.4],
     }
-    model = EncodecModel(EncodecConfig(**sizes, sampling_rate=16000, use_causal_conv=causal)).eval()
+    model: Any = EncodecModel(EncodecConfig(**sizes, sampling_rate=16000, use_causal_conv=causal)).eval()
     latents = model.encoder(samples).transpose(1, 2).reshape(-1, DIM)
     for level, layer in enumerate(model.quantizer.layers):
         vectors = latents.std(0) * 0.8**level * torch.randn(SIZE, DIM)

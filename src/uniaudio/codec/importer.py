@@ -137,10 +137,11 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged file raises errors of zip, of pickle and of torch's reader
         raise InputError(f"{path} is damaged, or holds more than plain tensors: {_AGAIN}") from error
     tensors = data.get("codec_model", data) if isinstance(data, dict) else None
-    pairs = tensors.items() if isinstance(tensors, dict) else [(None, None)]
-    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in pairs):
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in tensors.items()
+    ):
         raise InputError(f"{path} has no tensors under 'codec_model': give the checkpoint of the codec")
-    return dict(pairs)
+    return tensors
 
 
 def _read_settings(path: Path) -> ReleasedConfig:

@@ -233,8 +233,9 @@ def open_codec(
 
     It uses the first `num_codebooks`, or those within `kbps` kilobits per second, or all; the published figures are
     mostly for EnCodec at 6 kbps and for Mimi with 8 codebooks. At 48 kHz one of them is the level. A hub name is
-    looked up in the local cache alone unless `local_files_only` is false. Weights are safetensors. Raises InputError for a source that is none of
-    `NETWORKS`, for incomplete or damaged weights, and for a number of codebooks or a bitrate that the codec lacks.
+    looked up in the local cache alone unless `local_files_only` is false. Weights are safetensors. Raises InputError
+    for a source that is none of `NETWORKS`, for incomplete or damaged weights, and for a number of codebooks or a
+    bitrate that the codec lacks.
     """
     if num_codebooks is not None and kbps is not None:
         raise InputError("num_codebooks and kbps both choose how many codebooks: give one of them")

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from uniaudio import checkpoint, config
+from uniaudio import config
 from uniaudio.audio.spectral import LogMel, hz_to_mel
+from uniaudio.errors import InputError
 from uniaudio.nn.rotary import rotary_table
 from uniaudio.nn.transformer import Block, TransformerConfig
 
@@ -125,7 +126,11 @@ class HubertFrames:
     def __init__(self, settings: HubertConfig, packed: Mapping[str, Tensor], bf16: bool = False) -> None:
         self.config, self.packed, self.bf16 = settings, dict(packed), bf16
         self.network = Hubert(settings)
-        checkpoint.load_into(self.network, unpack(packed))
+        try:
+            self.network.load_state_dict(unpack(packed))
+        except RuntimeError as error:
+            why = " ".join(str(error).split())[:160]
+            raise InputError(f"the semantic network is damaged ({why}): fetch the model again") from error
         self.network.eval().requires_grad_(False)
         self._mel = MelFrames(settings)
 
