@@ -181,14 +181,14 @@ def test_a_causal_convolution_is_the_centred_one_later():
     causal.load_state_dict(centred.state_dict())
     x = torch.randn(2, 4, 30)
     assert torch.equal(centred(x), functional.conv1d(x, centred.weight, centred.bias, padding=3))
-    torch.testing.assert_close(causal(x)[..., 3:], centred(x)[..., :-3])
+    assert (causal(x)[..., 3:] - centred(x)[..., :-3]).abs().max() < 1e-5
 
 
 def test_a_causal_mel_window_ends_with_its_hop():
     centred, causal = LogMel(16000, 256, 80, 20), LogMel(16000, 256, 80, 20, causal=True)
     samples = sound(8000)[:, 0]
     later = functional.pad(samples, (causal.left - centred.left, 0))[:, :8000]
-    torch.testing.assert_close(causal(samples)[..., :-3], centred(later)[..., :-3])  # the last see the end
+    assert (causal(samples) - centred(later))[..., :-3].abs().max() < 1e-5  # the last three see the end
     assert causal(samples).shape == centred(samples).shape and causal.right == 0
 
 

@@ -19,10 +19,12 @@ from uniaudio.evaluate.semantic import evaluate_semantic
 from uniaudio.recipes import building
 from uniaudio.recipes.codec import load_codec
 from uniaudio.ssl.hubert import Hubert, HubertConfig, HubertFrames
-from uniaudio.tokenizers.semantic import MelFeatures, SemanticFeatures, SemanticTokenizer
+from uniaudio.tokenizers.semantic import MelFeatures, ProjectedFeatures, SemanticFeatures, SemanticTokenizer
 from uniaudio.train.loop import LoopConfig, train
 from uniaudio.train.objectives.ssl import HubertObjective, HubertObjectiveConfig, LabelledSpeech
 from uniaudio.train.optim import OptimConfig
+
+_PLAYED_TWICE = 500  # recordings that show what another vocal tract changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +32,10 @@ class HubertRecipe:
     """The run of a semantic network. Its labels are `clusters` k-means clusters of `teach_recordings` recordings.
 
     Without `teacher` they are clusters of scaled mel-cepstra (the first iteration); with it, the folder of an earlier
-    run, of that network's `layer` (the second). `start` is a run whose weights this one begins with.
+    run, of that network's `layer` (the second). `start` is a run whose weights this one begins with. Only `directions`
+    of the features are clustered, those that a change of the vocal tract disturbs least.
 
-    Raises InputError for `layer`, `clusters` or `teach_recordings` below 1.
+    Raises InputError for one of these numbers below 1.
     """
 
     hubert: HubertConfig = field(default_factory=HubertConfig)
@@ -40,6 +43,7 @@ class HubertRecipe:
     teacher: str | None = None
     layer: int = 5
     clusters: int = 100
+    directions: int = 13
     teach_recordings: int = 2000
     start: str | None = None
     loop: LoopConfig = field(
@@ -51,7 +55,7 @@ class HubertRecipe:
     )
 
     def __post_init__(self) -> None:
-        for name in ("layer", "clusters", "teach_recordings"):
+        for name in ("layer", "clusters", "directions", "teach_recordings"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)} is not possible: use 1 or more")
 
@@ -73,7 +77,8 @@ def train_hubert(overrides: list[str], corpus: Path, folder: Path, minutes: floa
             raise InputError(f"the network of start={recipe.start} has other sizes: leave out the hubert.* changes")
         network = started
     speech = LabelledSpeech(rows, _teacher(recipe, rows, folder), recipe.hubert)
-    about = {name: getattr(recipe, name) for name in ("teacher", "layer", "clusters", "teach_recordings", "start")}
+    names = ("teacher", "layer", "clusters", "directions", "teach_recordings", "start")
+    about = {name: getattr(recipe, name) for name in names}
     objective = HubertObjective(network.train(), speech, recipe.objective, about)
     train(objective, recipe.loop.ending_after(minutes), folder)
 
@@ -82,16 +87,25 @@ def _teacher(recipe: HubertRecipe, rows: list[Row], folder: Path) -> SemanticTok
     """Return the tokenizer that labels the speech: that of a run that is resumed, or a new one."""
     kept = folder / "teacher"
     if not (folder / "checkpoint").exists():
-        rate, seed = recipe.hubert.frame_rate, recipe.loop.seed
         features: SemanticFeatures = MelFeatures(num_coefficients=13, scaled=True)
         if recipe.teacher is not None:
             features = layer_features(recipe.teacher, recipe.layer)
-        audios = recordings(rows, recipe.teach_recordings, seed)
-        SemanticTokenizer.fit(features, audios, recipe.clusters, seed, rate).save(kept)
+        limits = recipe.teach_recordings, recipe.directions
+        _fit(features, rows, recipe.clusters, limits, recipe.hubert.frame_rate, recipe.loop.seed).save(kept)
     teacher = SemanticTokenizer.load(kept)
-    if isinstance(teacher.features, HubertFrames):
-        teacher.features.bf16 = True
+    assert isinstance(teacher.features, ProjectedFeatures)
+    if isinstance(teacher.features.inner, HubertFrames):
+        teacher.features.inner.bf16 = True
     return teacher
+
+
+def _fit(
+    features: SemanticFeatures, rows: list[Row], num_ids: int, limits: tuple[int, int], frame_rate: float, seed: int
+) -> SemanticTokenizer:
+    """Return a tokenizer of `limits`: the recordings that the clusters see, and the directions that are kept."""
+    few = recordings(rows, min(limits[0], _PLAYED_TWICE), seed + 1)
+    projected = ProjectedFeatures.fit(features, few, limits[1], seed)
+    return SemanticTokenizer.fit(projected, recordings(rows, limits[0], seed), num_ids, seed, frame_rate)
 
 
 def speech_rows(corpus: Path, split: str = "train") -> list[Row]:
@@ -131,17 +145,28 @@ def layer_features(run: str | Path, layer: int) -> HubertFrames:
     return HubertFrames.of_layer(network, layer)
 
 
-def fit_semantic(
-    run: str | Path, corpus: Path, layer: int, num_ids: int, out: Path, limit: int = 3000, seed: int = 0
-) -> SemanticTokenizer:
-    """Write the tokenizer folder `out`: the network up to `layer`, standardiser and `num_ids` clusters of its features.
+@dataclass(frozen=True, kw_only=True)
+class SemanticFit:
+    """What of a network becomes tokens: a `layer`, its `directions` least disturbed by the vocal tract, `num_ids`
+    clusters, fitted to `num_recordings` random training recordings."""
 
-    They are fitted to `limit` random training recordings. Raises InputError as `layer_features` does, and for too few
+    layer: int = 6
+    num_ids: int = 500
+    directions: int = 64
+    num_recordings: int = 3000
+    seed: int = 0
+
+
+def fit_semantic(run: str | Path, corpus: Path, out: Path, fit: SemanticFit | None = None) -> SemanticTokenizer:
+    """Write the tokenizer folder `out`: the run's network up to a layer, matrix, standardiser and clusters.
+
+    Raises InputError as `layer_features` does, for more directions than the network is wide, and for too few
     recordings.
     """
-    features = layer_features(run, layer)
-    audios = recordings(speech_rows(corpus), limit, seed)
-    tokenizer = SemanticTokenizer.fit(features, audios, num_ids, seed, features.frame_rate)
+    fit = fit or SemanticFit()
+    features = layer_features(run, fit.layer)
+    limits = fit.num_recordings, fit.directions
+    tokenizer = _fit(features, speech_rows(corpus), fit.num_ids, limits, features.frame_rate, fit.seed)
     tokenizer.save(out)
     return tokenizer
 
@@ -151,15 +176,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--run", help="fit a tokenizer to this run's network")
-    parser.add_argument("--layer", type=int, default=5)
-    parser.add_argument("--ids", type=int, default=500)
+    parser.add_argument("--layer", type=int, default=SemanticFit.layer)
+    parser.add_argument("--ids", type=int, default=SemanticFit.num_ids)
+    parser.add_argument("--directions", type=int, default=SemanticFit.directions)
     parser.add_argument("--out", type=Path, required=True, help="the tokenizer's folder")
     parser.add_argument("--judge", metavar="MODEL", help="compare with the codec of this codec run or engine")
     parser.add_argument("--limit", type=int, default=800, help="test recordings that are judged")
     options = parser.parse_args()
     try:
         if options.run is not None:
-            fit_semantic(options.run, options.corpus, options.layer, options.ids, options.out)
+            fit = SemanticFit(layer=options.layer, num_ids=options.ids, directions=options.directions)
+            fit_semantic(options.run, options.corpus, options.out, fit)
         if options.judge is not None:
             codec = load_codec(options.judge)[0]
             tokenizer = SemanticTokenizer.load(options.out)

@@ -4,6 +4,7 @@ B batch, N samples, T frames, D width of a feature, M mel bands
 """
 
 import math
+import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +18,7 @@ from uniaudio.audio.spectral import LogMel
 from uniaudio.config import from_dict
 from uniaudio.errors import InputError
 from uniaudio.ssl.hubert import HubertConfig, HubertFrames
+from uniaudio.ssl.invariance import least_disturbed
 from uniaudio.ssl.kmeans import fit_kmeans, nearest, standardiser
 from uniaudio.tokenizers.base import Item, count_frames
 from uniaudio.tokenizers.codec import codec_samples
@@ -24,7 +26,9 @@ from uniaudio.tokenizers.codec import codec_samples
 if TYPE_CHECKING:
     from transformers import HubertModel
 
-_NETWORK = "network."  # prefix of the tensors of a network that travels with its clusters
+_NETWORK = "network."  # prefix of the tensors that the features need, beside the clusters
+_INNER = "of."  # and of those of the features that are projected
+_SPEEDS = 0.2  # a copy of another vocal tract is played e^-0.2 to e^0.2 as fast
 
 
 class SemanticFeatures(Protocol):
@@ -147,16 +151,65 @@ def _slopes(values: Tensor) -> Tensor:
     return (near + 2 * far) / 10
 
 
+class ProjectedFeatures:
+    """Other features times a matrix [D, W], so that what another vocal tract changes weighs little."""
+
+    def __init__(self, features: SemanticFeatures, matrix: Tensor) -> None:
+        self.inner, self.matrix = features, matrix
+        self.sample_rate, self.frame_rate = features.sample_rate, features.frame_rate
+
+    @classmethod
+    def fit(
+        cls, features: SemanticFeatures, recordings: Iterable[Audio], width: int, seed: int = 0
+    ) -> "ProjectedFeatures":
+        """Find the matrix with recordings of speech, each also played faster or slower: then its pitch and formants
+        are another speaker's, and frames at corresponding times say the same. Raises InputError for no recordings.
+        """
+        chooser, vectors, changes = random.Random(seed), [], []
+        for audio in recordings:
+            speed = math.exp(chooser.uniform(-_SPEEDS, _SPEEDS))
+            faster = Audio(audio.resample(round(audio.sample_rate / speed)).samples, audio.sample_rate)
+            own, other = (features.features(codec_samples(a, features.sample_rate)[None])[0] for a in (audio, faster))
+            place = ((torch.arange(len(own)) + 0.5) / speed).long().clamp(max=len(other) - 1)
+            vectors.append(own)
+            changes.append(other[place] - own)
+        if not vectors:
+            raise InputError("there are no recordings to compare with faster and slower ones: give some speech")
+        return cls(features, least_disturbed(torch.cat(vectors), torch.cat(changes), width))
+
+    def settings(self) -> dict[str, Any]:
+        return {"kind": "projected", "of": self.inner.settings()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"matrix": self.matrix, **{_INNER + name: value for name, value in self.inner.tensors().items()}}
+
+    def features(self, samples: Tensor) -> Tensor:
+        vectors = self.inner.features(samples)  # [B, T, D]
+        if vectors.shape[-1] != len(self.matrix):
+            widths = f"{vectors.shape[-1]} and {len(self.matrix)}"
+            raise InputError(f"the semantic features and their matrix differ in width ({widths}): fit them again")
+        return vectors @ self.matrix
+
+
 def make_features(settings: dict[str, Any], tensors: Mapping[str, Tensor] | None = None) -> SemanticFeatures:
     """Build features from their `settings()` and `tensors()`.
 
     Raises InputError for an unknown kind or setting, and for weights that do not fit the settings.
     """
 
-    def own(config: dict[str, Any]) -> HubertFrames:
-        return HubertFrames(from_dict(HubertConfig, config), tensors or {})
+    given = dict(tensors or {})
 
-    kinds: dict[str, Any] = {"hubert": HubertFeatures, "mel": MelFeatures, "own_hubert": own}
+    def own_hubert(config: dict[str, Any]) -> HubertFrames:
+        return HubertFrames(from_dict(HubertConfig, config), given)
+
+    def projected(of: dict[str, Any]) -> ProjectedFeatures:
+        if "matrix" not in given:
+            raise InputError("the matrix of the semantic features is missing: fetch the model again")
+        inner = {name.removeprefix(_INNER): value for name, value in given.items() if name != "matrix"}
+        return ProjectedFeatures(make_features(of, inner), given["matrix"])
+
+    kinds: dict[str, Any] = {"hubert": HubertFeatures, "mel": MelFeatures}
+    kinds |= {"own_hubert": own_hubert, "projected": projected}
     arguments = dict(settings)
     kind = arguments.pop("kind", None)
     if kind not in kinds:
@@ -223,6 +276,8 @@ class SemanticTokenizer:
             raise InputError("there are no recordings to fit semantic tokens to: give some speech")
         vectors = torch.cat(parts)  # [frames of all recordings, D]
         mean, std = standardiser(vectors)
+        if isinstance(features, ProjectedFeatures):  # its directions already weigh what they should: one scale for all
+            std = std.square().mean().sqrt().expand_as(std).clone()
         return cls(features, fit_kmeans((vectors - mean) / std, num_ids, seed=seed), mean, std, frame_rate)
 
     def save(self, folder: str | Path) -> None:

@@ -15,7 +15,7 @@ KINDS = {
     "noise": "background noise",
     "rooms": "impulse responses of rooms",
 }
-DEFAULT_HOURS = {"speech": 20.0, "singing": 10.0, "sound": 10.0, "music": 10.0, "noise": 10.0, "rooms": 0.5}
+DEFAULT_HOURS = {"speech": 20.0, "singing": 11.0, "sound": 10.2, "music": 10.0, "noise": 10.0, "rooms": 0.5}
 
 
 def synthesize(kind: str, out: Path, hours: float, seed: int = 0, workers: int = 2) -> Path:
