@@ -46,14 +46,14 @@ def start(manifest: Path, out: Path, model: str, ray: str | None) -> subprocess.
 
 
 def ray_workers() -> list[int]:
-    """Return the processes of Ray's actors on this machine."""
-    found = subprocess.run(["pgrep", "-f", "ray::"], capture_output=True, text=True, check=False).stdout.split()
+    """Return the processes that tokenise for Ray on this machine (not Ray's own services)."""
+    found = subprocess.run(["pgrep", "-f", "ray::MapWorker"], capture_output=True, text=True, check=False).stdout.split()
     return [int(number) for number in found]
 
 
 def disturb(manifest: Path, out: Path, whole: dict[str, str], options: argparse.Namespace, ray: str | None) -> dict:
     """Kill until enough kills landed; return what happened."""
-    chance, kills, finished, remade = random.Random(options.seed), {"driver": 0, "worker": 0}, 0, 0
+    chance, kills, finished, remade, failed = random.Random(options.seed), {"driver": 0, "worker": 0}, 0, 0, 0
     longest = 12.0 if ray else 6.0
     while sum(kills.values()) < options.kills:
         before = {path: path.stat().st_mtime_ns for path in out.rglob("shard-*.tar") if is_done(path)}
@@ -70,14 +70,15 @@ def disturb(manifest: Path, out: Path, whole: dict[str, str], options: argparse.
             kills["driver"] += 1
         driver.wait()
         remade += sum(path.exists() and path.stat().st_mtime_ns != made for path, made in before.items())
-        if driver.returncode == 0 or victim == "worker":
+        failed += victim == "worker" and driver.returncode != 0  # the driver gave up on its worker: run it again
+        if driver.returncode == 0:
             finished += 1
             assert content(out) == whole, "the result differs"
             for path in chance.sample(sorted(out.rglob("shard-*.tar")), 8):
                 path.unlink()
     driver = start(manifest, out, options.model, ray)
     assert driver.wait() == 0
-    return {"kills": kills, "finished_in_between": finished, "remade": remade, "equal": content(out) == whole}
+    return {"kills": kills, "finished_in_between": finished, "remade": remade, "drivers_failed": failed, "equal": content(out) == whole}
 
 
 def main() -> None:
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--model", default="uniaudio-mini")
     parser.add_argument("--ray", action="store_true", help="on a two-node Ray cluster here, too")
+    parser.add_argument("--only-ray", action="store_true", help="only that")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="(a driver of its own) where to write")

@@ -16,17 +16,18 @@ from uniaudio.data.manifests import read_manifest
 from uniaudio.errors import InputError
 from uniaudio.nn.transformer import TransformerConfig
 from uniaudio.recipes import run
-from uniaudio.recipes.ssl import fit_semantic, layer_features, load_hubert
+from uniaudio.recipes.ssl import SemanticFit, fit_semantic, layer_features, load_hubert
 from uniaudio.ssl.hubert import Hubert, HubertConfig, HubertFrames, MelFrames, normalise, pack, unpack, warp_matrix
+from uniaudio.ssl.invariance import least_disturbed
 from uniaudio.ssl.kmeans import fit_kmeans, nearest
-from uniaudio.tokenizers.semantic import MelFeatures, SemanticTokenizer
+from uniaudio.tokenizers.semantic import MelFeatures, ProjectedFeatures, SemanticTokenizer
 from uniaudio.train.loop import LoopConfig, TrainState
 from uniaudio.train.objectives.ssl import HubertObjective, HubertObjectiveConfig, LabelledSpeech
 from uniaudio.train.optim import OptimConfig
 
 TINY = HubertConfig(num_mels=20, transformer=TransformerConfig(width=32, layers=3, heads=2))
 SIZES = ["hubert.num_mels=20", "hubert.transformer.width=32", "hubert.transformer.layers=3"]
-SIZES += ["hubert.transformer.heads=2", "objective.frame_budget=150", "clusters=8"]
+SIZES += ["hubert.transformer.heads=2", "objective.frame_budget=150", "clusters=8", "directions=6"]
 
 
 def syllables(seed: int, seconds: float = 1.6) -> Audio:
@@ -138,17 +139,49 @@ def test_long_recordings_go_through_in_parts(network: Hubert) -> None:
 
 def test_a_tokenizer_travels_with_its_network(network: Hubert, tmp_path: Path) -> None:
     audios = [syllables(seed) for seed in range(4)]
-    tokenizer = SemanticTokenizer.fit(HubertFrames.of_layer(network, 2), audios, num_ids=8)
+    projected = ProjectedFeatures.fit(HubertFrames.of_layer(network, 2), audios, 12)
+    tokenizer = SemanticTokenizer.fit(projected, audios, num_ids=8)
     tokenizer.save(tmp_path / "semantic")
     loaded = SemanticTokenizer.load(tmp_path / "semantic")
     first, second = tokenizer.encode(audios[0]).ids, loaded.encode(audios[0]).ids
     assert first is not None and second is not None
     assert torch.equal(first, second) and len(first.unique()) > 2
     stored = checkpoint.load(tmp_path / "semantic")
-    tensors = {name: value for name, value in stored.tensors.items() if name != "network.embed.weight"}
-    checkpoint.save(tmp_path / "damaged", tensors, stored.config)
-    with pytest.raises(InputError, match="embed.weight"):
-        SemanticTokenizer.load(tmp_path / "damaged")
+    for gone, told in (("network.of.embed.weight", "embed.weight"), ("network.matrix", "matrix")):
+        tensors = {name: value for name, value in stored.tensors.items() if name != gone}
+        checkpoint.save(tmp_path / "damaged", tensors, stored.config)
+        with pytest.raises(InputError, match=told):
+            SemanticTokenizer.load(tmp_path / "damaged")
+
+
+def test_what_the_nuisance_disturbs_is_left_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    turn = torch.linalg.qr(torch.randn(6, 6, generator=generator))[0]
+    telling, nuisance = torch.randn(3000, 6, generator=generator), torch.randn(1000, 6, generator=generator)
+    nuisance[:, :4] = 0  # the last two directions, also the loudest, say nothing
+    telling[:, 4:] *= 3
+    matrix = least_disturbed(telling @ turn, 3 * nuisance @ turn, 4)
+    assert matrix.shape == (6, 4) and (turn[4:] @ matrix).abs().max() < 0.05 * (turn[:4] @ matrix).abs().max()
+    with pytest.raises(InputError, match="7 directions cannot be kept of 6"):
+        least_disturbed(telling, nuisance, 7)
+
+
+def test_projected_features_differ_less_between_speeds() -> None:
+    audios = [syllables(seed) for seed in range(6)]
+    plain = MelFeatures(scaled=True)
+    projected = ProjectedFeatures.fit(plain, audios, 4)
+    faster = Audio(audios[0].resample(13600).samples, 16000)  # all tones higher by 18 %
+    shares = []
+    for features in (plain, projected):
+        first, second = (features.features(torch.from_numpy(audio.samples))[0] for audio in (audios[0], faster))
+        same = second[((torch.arange(len(first)) + 0.5) * 0.85).long()] - first
+        shares.append(float(same.square().sum() / (first - first.mean(0)).square().sum()))
+    assert shares[1] < 0.8 * shares[0]
+    with pytest.raises(InputError, match="no recordings"):
+        ProjectedFeatures.fit(plain, [], 4)
+    wrong = ProjectedFeatures(MelFeatures(num_coefficients=5), projected.matrix)
+    with pytest.raises(InputError, match="differ in width"):
+        wrong.features(torch.zeros(1, 16000))
 
 
 def test_kmeans_by_mini_batches_finds_the_clusters() -> None:
@@ -221,8 +254,10 @@ def test_two_iterations_and_a_tokenizer(corpus: Path, trained: Path, tmp_path: P
     second = [*SIZES, "loop.steps=2", f"teacher={trained}", f"start={trained}", "layer=2", "clusters=6"]
     run("hubert_mini", second, corpus=corpus.parent, run=tmp_path / "second")  # a folder of corpora will do
     teacher = SemanticTokenizer.load(tmp_path / "second" / "teacher")
-    assert teacher.num_ids == 6 and isinstance(teacher.features, HubertFrames)
-    made = fit_semantic(tmp_path / "second", corpus, 2, 8, tmp_path / "semantic")
+    assert teacher.num_ids == 6 and isinstance(teacher.features, ProjectedFeatures)
+    assert isinstance(teacher.features.inner, HubertFrames) and teacher.features.matrix.shape == (32, 6)
+    fit = SemanticFit(layer=2, num_ids=8, directions=10)
+    made = fit_semantic(tmp_path / "second", corpus, tmp_path / "semantic", fit)
     ids = SemanticTokenizer.load(tmp_path / "semantic").encode(syllables(20)).ids
     assert ids is not None and torch.equal(ids, made.encode(syllables(20)).ids) and len(ids) == 40  # type: ignore[arg-type]
 
