@@ -47,7 +47,9 @@ def start(manifest: Path, out: Path, model: str, ray: str | None) -> subprocess.
 
 def ray_workers() -> list[int]:
     """Return the processes that tokenise for Ray on this machine (not Ray's own services)."""
-    found = subprocess.run(["pgrep", "-f", "ray::MapWorker"], capture_output=True, text=True, check=False).stdout.split()
+    found = subprocess.run(
+        ["pgrep", "-f", "ray::MapWorker"], capture_output=True, text=True, check=False
+    ).stdout.split()
     return [int(number) for number in found]
 
 
@@ -78,7 +80,8 @@ def disturb(manifest: Path, out: Path, whole: dict[str, str], options: argparse.
                 path.unlink()
     driver = start(manifest, out, options.model, ray)
     assert driver.wait() == 0
-    return {"kills": kills, "finished_in_between": finished, "remade": remade, "drivers_failed": failed, "equal": content(out) == whole}
+    told = {"finished_in_between": finished, "remade": remade, "drivers_failed": failed}
+    return {"kills": kills, **told, "equal": content(out) == whole}
 
 
 def main() -> None:
@@ -101,12 +104,11 @@ def main() -> None:
         work = Path(folder)
         assert start(options.manifest, work / "whole", options.model, None).wait() == 0
         whole = content(work / "whole")
-        result = disturb(options.manifest, work / "single", whole, options, None)
-        print(
-            json.dumps({"setting": "one process", "shards": len(list(work.glob("whole/*/*.tar"))), **result}),
-            flush=True,
-        )
-        if options.ray:
+        if not options.only_ray:
+            result = disturb(options.manifest, work / "single", whole, options, None)
+            shards = len(list(work.glob("whole/*/*.tar")))
+            print(json.dumps({"setting": "one process", "shards": shards, **result}), flush=True)
+        if options.ray or options.only_ray:
             from ray.cluster_utils import Cluster
 
             cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
