@@ -41,14 +41,14 @@ class HubertRecipe:
     hubert: HubertConfig = field(default_factory=HubertConfig)
     objective: HubertObjectiveConfig = field(default_factory=HubertObjectiveConfig)
     teacher: str | None = None
-    layer: int = 5
+    layer: int = 4
     clusters: int = 100
     directions: int = 13
     teach_recordings: int = 2000
     start: str | None = None
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
-            steps=1500,
+            steps=1200,
             ema_decay=0.998,
             optim=OptimConfig(name="muon", lr=2e-3, matrix_lr=0.02, warmup_steps=50, schedule="wsd", decay_share=0.3),
         )
@@ -150,7 +150,7 @@ class SemanticFit:
     """What of a network becomes tokens: a `layer`, its `directions` least disturbed by the vocal tract, `num_ids`
     clusters, fitted to `num_recordings` random training recordings."""
 
-    layer: int = 6
+    layer: int = 5
     num_ids: int = 500
     directions: int = 64
     num_recordings: int = 3000
@@ -181,6 +181,7 @@ def main() -> int:
     parser.add_argument("--directions", type=int, default=SemanticFit.directions)
     parser.add_argument("--out", type=Path, required=True, help="the tokenizer's folder")
     parser.add_argument("--judge", metavar="MODEL", help="compare with the codec of this codec run or engine")
+    parser.add_argument("--data", type=Path, help="the corpus whose test speech is judged (default: --corpus)")
     parser.add_argument("--limit", type=int, default=800, help="test recordings that are judged")
     options = parser.parse_args()
     try:
@@ -190,7 +191,8 @@ def main() -> int:
         if options.judge is not None:
             codec = load_codec(options.judge)[0]
             tokenizer = SemanticTokenizer.load(options.out)
-            print(json.dumps(evaluate_semantic(tokenizer, codec, options.corpus, options.limit), indent=1))
+            figures = evaluate_semantic(tokenizer, codec, options.data or options.corpus, options.limit)
+            print(json.dumps(figures, indent=1))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -30,7 +30,7 @@ class HubertConfig:
 
     num_mels: int = 40
     stack: int = 4
-    transformer: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=256, layers=8, heads=4))
+    transformer: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=256, layers=6, heads=4))
 
     def __post_init__(self) -> None:
         for name in ("num_mels", "stack"):
