@@ -12,6 +12,7 @@ from uniaudio.engines.bundle import save_engine
 from uniaudio.errors import InputError
 from uniaudio.recipes.debug import debug_engine
 from uniaudio.tokenizers.codec import CodecTokenizer
+from uniaudio.tokenizers.semantic import MelFeatures, ProjectedFeatures, SemanticTokenizer
 
 REQUEST = {"text": "The boat is red.", "speaker": noise(2.0)}
 
@@ -99,6 +100,17 @@ def test_parts_that_are_missing_wrong_or_do_not_fit_are_named(
     checkpoint.save(tmp_path / "odd", loaded.tensors, loaded.config, extra=extra)
     with pytest.raises(InputError, match=message):
         load(str(tmp_path / "odd"))
+
+
+def test_semantic_features_bring_their_weights(tmp_path: Path):
+    engine, recordings = debug_engine(), [noise(2.0, seed=seed) for seed in range(4)]
+    features = ProjectedFeatures.fit(MelFeatures(), recordings, width=8)
+    engine.reader.semantic = SemanticTokenizer.fit(features, recordings, num_ids=4)
+    save_engine(tmp_path / "model", engine, "# A card\n")
+    again = load(str(tmp_path / "model")).reader.semantic
+    assert again is not None
+    one, two = (tokenizer.encode(noise(1.0)).ids for tokenizer in (engine.reader.semantic, again))
+    assert one is not None and two is not None and torch.equal(one, two)
 
 
 def test_missing_semantic_tensors_are_named(saved: Path, tmp_path: Path):

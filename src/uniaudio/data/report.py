@@ -54,11 +54,11 @@ def report(folder: Path, limit: int | None, workers: int = 1) -> tuple[list[Figu
 
 def table(figures: Sequence[Figures], what: str) -> str:
     """Return hours and clips of each split as lines of text."""
-    lines = [f"{what:28} {'train h':>9} {'dev h':>7} {'test h':>7} {'clips':>8} {'speakers':>9} {'bad':>5}"]
+    lines = [f"{what:36} {'train h':>9} {'dev h':>7} {'test h':>7} {'clips':>8} {'speakers':>9} {'bad':>5}"]
     for one in figures:
         hours = f"{one.hours['train']:9.2f} {one.hours['dev']:7.2f} {one.hours['test']:7.2f}"
         counts = f"{sum(one.clips.values()):8d} {sum(one.speakers.values()):9d} {len(one.bad):5d}"
-        lines.append(f"{one.name:28} {hours} {counts}")
+        lines.append(f"{one.name:36} {hours} {counts}")
     return "\n".join(lines)
 
 

@@ -24,6 +24,7 @@ _EXACT = ("codec.quantizer.", "semantic.")  # kept exactly (the encoder is round
 _LEARNING = (".vector_sum", ".cluster_size")  # what codebooks need to learn further; a shipped engine does without
 _INT8 = ("lm.", "codec.decoder.")  # their matrices; the encoder's stay in bfloat16, they decide which code is nearest
 _SCALE = "::scale"
+_NETWORK = "semantic.network."  # weights of the semantic features' own network, as they pack them
 
 
 def load_engine(name_or_folder: str) -> TokenEngine:
@@ -104,6 +105,7 @@ def save_engine(folder: Path, engine: TokenEngine, card: str) -> None:
         tokenizer = reader.semantic
         semantic = tokenizer.features.settings()
         tensors |= {f"semantic.{k}": getattr(tokenizer, k) for k in ("centroids", "mean", "std")}
+        tensors |= {f"{_NETWORK}{k}": v for k, v in tokenizer.features.tensors().items()}
     data = {
         "format": FORMAT,
         "name": engine.name,
@@ -161,4 +163,5 @@ def _semantic(
     centroids, mean, std = parts.values()
     if centroids.ndim != 2 or not mean.shape == std.shape == centroids.shape[1:]:
         raise InputError("the semantic tensors of the model do not fit one another; fetch the model again")
-    return SemanticTokenizer(make_features(settings), frame_rate=frame_rate, **parts)
+    network = {name.removeprefix(_NETWORK): v for name, v in tensors.items() if name.startswith(_NETWORK)}
+    return SemanticTokenizer(make_features(settings, network), frame_rate=frame_rate, **parts)
