@@ -98,7 +98,7 @@ def test_quiet_prints_nothing(engine: FakeEngine, capfd: pytest.CaptureFixture[s
 @pytest.mark.parametrize("name", list(TASKS))
 def test_every_task_runs(name: str, engine: FakeEngine) -> None:
     Path("score.json").write_text('[{"pitch": 60, "start": 0, "end": 0.5, "lyric": "la"}]')
-    values = {"AUDIO": "voice.wav", "TEXT": "Some words.", "SCORE.json": "score.json"}
+    values = {"AUDIO": "voice.wav", "TEXT": "Some words.", "SCORE": "score.json"}
     arguments = [typed(name), "-o", "out.flac", "--model", "model"]
     for field_name in TASKS[name].given:
         arguments += [f"--{typed(field_name)}", values[generate._reading(TASKS[name], field_name)[0]]]

@@ -90,7 +90,7 @@ _TABLE = (
         target=("singing", "codec"),
         length="score",
         metrics=("pitch", "wer", "speaker_similarity"),
-        help={"score": "a score with lyrics (JSON list of notes)", "speaker": _SPEAKER},
+        help={"score": "a score with lyrics (JSON, MusicXML or MIDI)", "speaker": _SPEAKER},
     ),
     Task(
         name="text_to_sound",

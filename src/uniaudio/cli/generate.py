@@ -125,9 +125,9 @@ def _read_caption(text: str) -> str:
 
 
 def _read_score(path: str) -> Any:
-    from uniaudio.tokenizers.midi import read_score
+    from uniaudio.tokenizers.score_files import read_score_file
 
-    return read_score(path)
+    return read_score_file(path)
 
 
 # Modality -> how a value is called in the help, and what reads it; any other is left to the engine as it is.
@@ -138,7 +138,7 @@ _READINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "phoneme": ("TEXT", _read_text),
     "phoneme_duration": ("TEXT", _read_text),
     "caption": ("TEXT", _read_caption),
-    "midi": ("SCORE.json", _read_score),
+    "midi": ("SCORE", _read_score),
 }
 
 

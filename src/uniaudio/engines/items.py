@@ -23,8 +23,9 @@ from uniaudio.tasks import Task
 from uniaudio.tokenizers.base import Item
 from uniaudio.tokenizers.caption import CaptionTokenizer
 from uniaudio.tokenizers.codec import CodecTokenizer
-from uniaudio.tokenizers.midi import MidiTokenizer, Note, parse_score, read_score, score_phonemes
+from uniaudio.tokenizers.midi import MidiTokenizer, Note, parse_score, score_phonemes
 from uniaudio.tokenizers.phoneme import PHONEME_IDS, PhonemeDurationTokenizer, PhonemeTokenizer, TimedPhone, phonemes
+from uniaudio.tokenizers.score_files import read_score_file
 from uniaudio.tokenizers.semantic import SemanticTokenizer
 from uniaudio.tokenizers.voice import VoiceTokenizer
 
@@ -145,7 +146,7 @@ def as_text(value: Any) -> str:
 
 def _score(value: Any) -> list[Note]:
     if isinstance(value, str | Path):
-        return read_score(Path(value))
+        return read_score_file(Path(value))
     if isinstance(value, list):
         value = [asdict(note) if isinstance(note, Note) else note for note in value]
     return parse_score(value)

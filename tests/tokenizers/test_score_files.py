@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from uniaudio.data.score_files import read_score_file, write_score_file
+from uniaudio.tokenizers.score_files import read_score_file, write_score_file
 from uniaudio.errors import InputError
 from uniaudio.tokenizers.midi import Note
 
@@ -87,7 +87,7 @@ def test_entities_are_never_expanded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"x", "must end in .json"),
+        ("a.txt", b"x", "is not JSON"),
         ("a.mxl", b"PK", "unzip it"),
         ("a.xml", b"<score-partwise>", "not well-formed"),
         ("a.xml", b"\xff\xfe<\x00", "not well-formed"),

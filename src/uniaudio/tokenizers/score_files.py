@@ -36,13 +36,14 @@ _DOCTYPE = (
 
 
 def read_score_file(path: str | Path) -> list[Note]:
-    """Return the notes of a `.json`, `.musicxml`, `.xml`, `.mid` or `.midi` file, in time order.
+    """Return the notes of a `.musicxml`, `.xml`, `.mid` or `.midi` file, or of a JSON file of any other name, in time
+    order.
 
-    Raises InputError for another extension, a file that cannot be read or is no score, and as `parse_score` does.
+    Raises InputError for a file that cannot be read or is no score, and as `parse_score` does.
     """
     path = Path(path)
-    extension = _extension(path)
-    if extension == ".json":
+    extension = _extension(path) if path.suffix.lower() == ".mxl" else path.suffix.lower()
+    if extension not in EXTENSIONS[1:]:
         return read_score(path)
     try:
         if path.stat().st_size > MAX_BYTES:
