@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from uniaudio.tokenizers.score_files import read_score_file, write_score_file
 from uniaudio.errors import InputError
 from uniaudio.tokenizers.midi import Note
+from uniaudio.tokenizers.score_files import read_score_file, write_score_file
 
 SCORE = [
     Note(start=0.4, end=0.9, pitch=60, lyric="twin-"),
