@@ -41,9 +41,12 @@ def main() -> None:
 
 
 def spread(rows: list[Row], limit: int) -> list[Row]:
-    """Return up to `limit` rows with phone times, the same number of each speaker, always the same ones."""
+    """Return up to `limit` rows with flite's phone times, as many of each speaker, always the same ones.
+
+    Times that `uniaudio data align` added are in our symbols, without flite's "pau": they must not judge themselves.
+    """
     voices: dict[str, list[Row]] = defaultdict(list)
-    timed = [row for row in rows if row.segments]
+    timed = [row for row in rows if any(segment[0] == "pau" for segment in row.segments or [])]
     for row in random.Random(0).sample(timed, len(timed)):
         voices[row.speaker].append(row)
     each = -(-limit // max(1, len(voices)))

@@ -1,7 +1,6 @@
-"""Spoil sound as the world does: noise, other talkers, rooms, narrow bands, holes; it knows no corpus and no file.
+"""What rooms and narrow bands do to sound, where lhotse, which mixes and reverberates, has nothing; it knows no file.
 
-Key: N samples, R samples of an impulse response. Sound is mono [N] in [-1, 1]; sums are not clipped, so the caller
-scales what it stores. Levels are mean powers over the whole signal, which is how lhotse mixes too.
+Key: N samples, R samples of an impulse response. Sound is mono [N] in [-1, 1].
 """
 
 from typing import TYPE_CHECKING
@@ -17,43 +16,6 @@ if TYPE_CHECKING:
 
 _SILENT_POWER = 1e-12  # below a thousandth of the last bit of 16-bit sound
 _SPARE_DECAY_DB = 15.0  # a cut response bends the end of its decay curve by less than 0.2 dB this far above the cut
-
-
-def mix_at_snr(clean: "ArrayLike", noise: "ArrayLike", snr_db: float) -> "tuple[Samples, Samples]":
-    """Return (noisy [N], scaled noise [N]): the power of `clean` is `snr_db` above the power of the scaled noise.
-
-    Raises InputError when either is empty, silent or not finite, or when their lengths differ.
-    """
-    clean, noise = _sound(clean, "clean sound"), _sound(noise, "noise")
-    if len(clean) != len(noise):
-        raise InputError(f"the noise has {len(noise)} samples, the clean sound {len(clean)}: cut or repeat the noise")
-    if not np.isfinite(snr_db):
-        raise InputError(f"the ratio must be a number of dB, not {snr_db}")
-    scaled = noise * np.sqrt(np.mean(clean**2) / np.mean(noise**2) * 10 ** (-snr_db / 10))
-    return (clean + scaled).astype(np.float32), scaled.astype(np.float32)
-
-
-def mix_talkers(target: "ArrayLike", other: "ArrayLike", ratio_db: float) -> "tuple[Samples, Samples]":
-    """Return (mixture [N], scaled other talker [N]): the power of `target` [N] is `ratio_db` above the other's.
-
-    The other talker is cut, or padded with silence, to the length of the target; the powers are taken after that.
-    Raises InputError as `mix_at_snr` does.
-    """
-    target, other = _sound(target, "target talker"), _sound(other, "other talker")[: np.size(target)]
-    return mix_at_snr(target, np.pad(other, (0, len(target) - len(other))), ratio_db)
-
-
-def reverberate(clean: "ArrayLike", impulse_response: "ArrayLike") -> "Samples":
-    """Return the sound [N] as heard in a room, in step with `clean` [N]: the direct path has no delay.
-
-    The gain is the response's own: a direct path of 1 leaves the direct sound as loud as it was. The reverberation
-    after the last clean sample is dropped. Raises InputError when either is empty, silent or not finite.
-    """
-    from scipy.signal import fftconvolve
-
-    clean, response = _sound(clean, "clean sound"), _sound(impulse_response, "impulse response")
-    first = direct_sample(response)
-    return fftconvolve(clean, response)[first : first + len(clean)].astype(np.float32)  # [N + R - 1] -> [N]
 
 
 def direct_sample(impulse_response: "ArrayLike") -> int:
@@ -98,18 +60,6 @@ def bandlimit(samples: "ArrayLike", sample_rate: int, cutoff_hz: float) -> "Samp
     taps = np.sinc(share * np.arange(-half, half + 1)) * np.kaiser(2 * half + 1, beta)
     taps /= taps.sum()
     return fftconvolve(samples, taps)[half : half + len(samples)].astype(np.float32)  # [N + taps - 1] -> [N]
-
-
-def mask_span(samples: "ArrayLike", start: int, end: int) -> "Samples":
-    """Return a copy of the sound [N] that is silent from sample `start` up to, not including, sample `end`.
-
-    Raises InputError for a span that is empty or not inside the sound, and for samples that are empty or not finite.
-    """
-    masked = _sound(samples, "sound", may_be_silent=True).astype(np.float32)
-    if not 0 <= start < end <= len(masked):
-        raise InputError(f"the span [{start}, {end}) must hold samples of a sound of {len(masked)} samples")
-    masked[start:end] = 0
-    return masked
 
 
 def _sound(samples: "ArrayLike", what: str, may_be_silent: bool = False) -> "NDArray[np.float64]":

@@ -5,6 +5,7 @@ B batch, C channels, N samples, T frames, K codebooks
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class PublicCodecConfig:
         return min(count + self.has_level, self.num_codebooks)
 
 
-class PublicCodec(nn.Module):
+class PublicCodec(nn.Module, ABC):
     """A network of transformers, always in evaluation mode; the subclasses know how to call it."""
 
     def __init__(self, network: nn.Module, config: PublicCodecConfig) -> None:
@@ -92,11 +93,13 @@ class PublicCodec(nn.Module):
         if not least <= count <= most:
             raise InputError(f"{count} codebooks asked for, this {self.config.kind} codec takes {least} to {most}")
 
+    @abstractmethod
     def _encode(self, samples: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Return codes [B, K, T] of samples [B, 1, N]."""
 
+    @abstractmethod
     def _decode(self, codes: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Return samples [B, 1, N] of codes [B, K, T]."""
 
 
 class Encodec(PublicCodec):

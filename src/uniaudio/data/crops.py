@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from uniaudio.audio.corrupt import bandlimit
 from uniaudio.data.manifests import Row
 from uniaudio.errors import InputError
 
@@ -71,7 +72,7 @@ class Crops:
                 crop = self._mixed(crop, random)
                 labels[row] = IGNORED
             if self.config.band_share and random.random() < self.config.band_share:
-                crop = _below(crop, random.uniform(1000, 7000) / self.sample_rate)
+                crop = bandlimit(crop, self.sample_rate, random.uniform(1000, 7000))
             gain = 10 ** (random.uniform(*self.config.gain_db) / 20)
             samples[row] = crop * min(gain, 0.99 / max(1e-4, float(np.abs(crop).max())))
         return torch.from_numpy(samples)[:, None], torch.from_numpy(labels)
@@ -111,10 +112,3 @@ class Crops:
 
 def _rms(samples: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(samples))))
-
-
-def _below(samples: np.ndarray, cutoff: float) -> np.ndarray:
-    """Return samples [N] without what lies above `cutoff` (cycles per sample)."""
-    spectrum = np.fft.rfft(samples)
-    spectrum[np.fft.rfftfreq(len(samples)) > cutoff] = 0
-    return np.fft.irfft(spectrum, len(samples)).astype(np.float32)
