@@ -5,10 +5,12 @@ python benchmarks/codec.py --codec uniaudio-mini --repeats 5 --threads 2
 Each codes the same seconds of noise at its own rate, in turn within each repeat, so that whatever else the machine does
 hits all alike. The peers have the sizes of the published models and random weights, which take the same time. They
 use few codebooks where the published model has a choice: EnCodec 2 (1.5 kbps) and Mimi 8; DAC has 12. Prints the median
-times real time of encoding, decoding and both, how many times as fast we are, and one line of JSON.
+times real time of encoding, decoding and both, how many times as fast we are, and one line of JSON. Each is measured
+in float32, as it comes, and with its products in bfloat16: ours by `Codec.in_bfloat16`, the peers under autocast.
 """
 
 import argparse
+import functools
 import json
 import statistics
 import time
@@ -21,12 +23,14 @@ from torch import Tensor
 from uniaudio.recipes.codec import load_codec
 
 MIMI_CODEBOOKS = 8
+BF16 = ", bf16"
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 Coder = tuple[int, Callable[[Tensor], Any], Callable[[Any], Any]]  # (sample rate, encode, decode)
 
 
-def ours(name: str) -> Coder:
+def ours(name: str, bfloat16: bool) -> Coder:
     codec = load_codec(name)[0]
+    codec = codec.in_bfloat16() if bfloat16 else codec
     return codec.config.sample_rate, codec.encode, codec.decode
 
 
@@ -61,6 +65,20 @@ def dac() -> Coder:
         return model.encode(samples).audio_codes
 
     return model.config.sampling_rate, encode, lambda codes: model.decode(audio_codes=codes).audio_values
+
+
+def in_bfloat16(coder: Coder) -> Coder:
+    """Return the coder with its matrix products and convolutions in bfloat16, as autocast does it."""
+    rate, encode, decode = coder
+
+    def lowered(work: Callable[[Any], Any], given: Any) -> Any:
+        with torch.autocast("cpu", torch.bfloat16):
+            return work(given)
+
+    return rate, functools.partial(lowered, encode), functools.partial(lowered, decode)
+
+
+PEERS: dict[str, Callable[[], Coder]] = {"EnCodec 24 kHz": encodec, "Mimi": mimi, "DAC 16 kHz": dac}
 
 
 def clocked(clock: Callable[[], float], work: Callable[[Any], Any], given: Any) -> tuple[float, Any]:
@@ -103,18 +121,23 @@ def main() -> None:
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help=about)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    peers = {"EnCodec 24 kHz": encodec, "Mimi": mimi, "DAC 16 kHz": dac}
     with torch.inference_mode():
-        coders = {options.codec: ours(options.codec), **{name: build() for name, build in peers.items()}}
-        speeds = measure(coders, options.seconds, options.repeats, CLOCKS[options.clock])
-    own = speeds[options.codec]
-    ratios = {name: {what: own[what] / speeds[name][what] for what in own} for name in peers}
-    how = f"{options.threads} threads, {options.clock} clock, median of {options.repeats}"
-    print(f"{options.seconds:g} s of audio, {how}; x real time")
-    print(f"{'':<20} {'encode':>8} {'decode':>8} {'both':>8}   ours / theirs, both")
+        own = {options.codec: ours(options.codec, False), f"{options.codec}{BF16}": ours(options.codec, True)}
+        others = {name: build() for name, build in PEERS.items()}
+        others |= {f"{name}{BF16}": in_bfloat16(coder) for name, coder in others.items()}
+        speeds = measure(own | others, options.seconds, options.repeats, CLOCKS[options.clock])
+    ratios = {
+        name: {other: speeds[name]["round_trip"] / speeds[other]["round_trip"] for other in others} for name in own
+    }
+    print(
+        f"{options.seconds:g} s of audio, {options.threads} threads, {options.clock} clock, median of {options.repeats}"
+    )
+    print(f"{'x real time':<24} {'encode':>8} {'decode':>8} {'both':>8}")
     for name, speed in speeds.items():
-        ratio = f"{ratios[name]['round_trip']:10.1f}" if name in ratios else ""
-        print(f"{name:<20} {speed['encode']:8.1f} {speed['decode']:8.1f} {speed['round_trip']:8.1f}   {ratio}")
+        print(f"{name:<24} {speed['encode']:8.1f} {speed['decode']:8.1f} {speed['round_trip']:8.1f}")
+    print(f"\n{'both, ours / theirs':<24}" + "".join(f" {name:>22}" for name in own))
+    for other in others:
+        print(f"{other:<24}" + "".join(f" {ratios[name][other]:22.1f}" for name in own))
     settings = {name: getattr(options, name) for name in ("seconds", "threads", "clock", "repeats")}
     rounded = [
         {name: {what: round(value, 2) for what, value in row.items()} for name, row in rows.items()}

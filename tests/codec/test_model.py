@@ -13,6 +13,7 @@ from uniaudio import checkpoint, config
 from uniaudio.codec.convnext import ConvNextConfig
 from uniaudio.codec.model import Codec, CodecConfig
 from uniaudio.codec.seanet import SEANetConfig
+from uniaudio.errors import InputError
 
 NUM_CODEBOOKS = 3
 CONVNEXT = ConvNextConfig(
@@ -194,3 +195,25 @@ def test_convnext_parameter_names_are_those_of_the_shipped_checkpoints():
         "quantizer.codebooks.2.started",
     } <= names
     assert not any("window" in name or "filters" in name for name in names), "what is computed is not stored"
+
+
+def test_bfloat16_products_change_little_and_leave_the_codec_alone():
+    torch.manual_seed(0)
+    codec = Codec(CONFIGS["convnext"]).eval()
+    samples = noise(2, 40 * codec.config.hop_length)
+    codec.train()(samples)
+    codec.eval()
+    lowered = codec.in_bfloat16()
+    assert {value.dtype for value in codec.state_dict().values() if value.is_floating_point()} == {torch.float32}
+    assert lowered.decoder.get_parameter("head.weight").dtype == torch.bfloat16
+    codes = codec.encode(samples)
+    assert 0.9 < (lowered.encode(samples) == codes).float().mean() <= 1
+    decoded, other = codec.decode(codes), lowered.decode(codes)
+    assert other.dtype == torch.float32 and not torch.equal(decoded, other)
+    error_db = 10 * torch.log10((decoded - other).square().mean() / decoded.square().mean())
+    assert error_db < -30, error_db
+
+
+def test_a_codec_without_matrices_stays_in_float32():
+    with pytest.raises(InputError, match="float32 only"):
+        Codec(CONFIGS["seanet"]).in_bfloat16()

@@ -125,6 +125,13 @@ class FrameConv1d(nn.Conv1d):
         return functional.conv1d(x, self.weight, self.bias, groups=self.groups)
 
 
+class Matrix(nn.Linear):
+    """A linear layer whose weights may be bfloat16 (`Codec.in_bfloat16`) in a network that is float32 elsewhere."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.to(self.weight.dtype))
+
+
 class ConvNextBlock(nn.Module):
     """Depthwise convolution, layer norm, inverted bottleneck, layer scale, residual (2201.03545, as Vocos uses it)."""
 
@@ -133,8 +140,8 @@ class ConvNextBlock(nn.Module):
         expansion = config.expansion
         self.depthwise = FrameConv1d(width, width, config, groups=width)
         self.norm = nn.LayerNorm(width)
-        self.expand = nn.Linear(width, width * expansion)
-        self.contract = nn.Linear(width * expansion, width)
+        self.expand = Matrix(width, width * expansion)
+        self.contract = Matrix(width * expansion, width)
         self.scale = nn.Parameter(torch.full((width,), scale))
 
     def forward(self, x: Tensor, stream: Stream | None = None) -> Tensor:
@@ -142,7 +149,7 @@ class ConvNextBlock(nn.Module):
         y = self.depthwise(x.transpose(1, 2), stream).transpose(1, 2)
         if stream is not None:
             x = stream.first(self, x, y.shape[1])
-        y = self.contract(functional.gelu(self.expand(self.norm(y)), approximate="tanh"))
+        y = self.contract(functional.gelu(self.expand(self.norm(y))))
         return x + self.scale * y
 
 
@@ -173,10 +180,10 @@ class ConvNextEncoder(nn.Module):
         self.embed = FrameConv1d(config.num_mels, width, config)
         self.norm_in = nn.LayerNorm(width)
         self.blocks = _blocks(config.encoder_blocks, width, config)
-        self.down = nn.Linear(width * config.stride, width)
+        self.down = Matrix(width * config.stride, width)
         self.code_blocks = _blocks(config.encoder_code_blocks, width, config)
         self.norm_out = nn.LayerNorm(width)
-        self.project = nn.Linear(width, config.dim)
+        self.project = Matrix(width, config.dim)
 
     def forward(self, samples: Tensor, stream: Stream | None = None) -> Tensor:
         mel = self._mel(samples[:, 0], stream)  # [B, M, T * stride]
@@ -184,9 +191,9 @@ class ConvNextEncoder(nn.Module):
         x = _run(self.blocks, x, stream)  # [B, T * stride, C]
         if stream is not None:
             x = stream.windows(self, x, 1, self.config.stride, self.config.stride)
-        x = self.down(x.reshape(x.shape[0], -1, x.shape[2] * self.config.stride))  # [B, T, C]
+        x = self.down(x.reshape(x.shape[0], -1, x.shape[2] * self.config.stride)).float()  # [B, T, C]
         x = self.norm_out(_run(self.code_blocks, x, stream))
-        return self.project(x).transpose(1, 2)
+        return self.project(x).float().transpose(1, 2)
 
     def _mel(self, samples: Tensor, stream: Stream | None) -> Tensor:
         """Return the log-mel frames [B, M, T'] of samples [B, N]."""
@@ -209,23 +216,24 @@ class ConvNextDecoder(nn.Module):
         self.embed = FrameConv1d(config.dim, width, config)
         self.norm_in = nn.LayerNorm(width)
         self.code_blocks = _blocks(config.decoder_code_blocks, width, config)
-        self.up = nn.Linear(width, width * config.stride)
+        self.up = Matrix(width, width * config.stride)
         self.blocks = _blocks(config.decoder_blocks, width, config)
         if config.fine_blocks:
-            self.up_fine = nn.Linear(width, config.fine_width * config.fine_stride)
+            self.up_fine = Matrix(width, config.fine_width * config.fine_stride)
             width = config.fine_width
             self.fine_blocks = _blocks(config.fine_blocks, width, config)
         self.norm_out = nn.LayerNorm(width)
-        self.head = nn.Linear(width, config.synthesis_n_fft + 2)
+        self.head = Matrix(width, config.synthesis_n_fft + 2)
         self.register_buffer("window", torch.hann_window(config.synthesis_n_fft), persistent=False)
 
     def forward(self, x: Tensor, stream: Stream | None = None) -> Tensor:
         x = self.norm_in(self.embed(x, stream).transpose(1, 2))
-        x = self.up(_run(self.code_blocks, x, stream))
+        x = self.up(_run(self.code_blocks, x, stream)).float()
         x = x.reshape(x.shape[0], -1, self.config.decoder_width)  # [B, T * stride, C]
         x = _run(self.blocks, x, stream)
         if self.config.fine_blocks:
-            x = self.up_fine(x).reshape(x.shape[0], -1, self.config.fine_width)  # [B, T * stride * fine_stride, C]
+            x = self.up_fine(x).float()
+            x = x.reshape(x.shape[0], -1, self.config.fine_width)  # [B, T * stride * fine_stride, C]
             x = _run(self.fine_blocks, x, stream)
         return self._synthesise(self.head(self.norm_out(x)), stream or Stream(last=True))
 
@@ -245,10 +253,18 @@ class ConvNextDecoder(nn.Module):
 
     def _overlap_add(self, x: Tensor) -> Tensor:
         """Add the windows of x [B, T, 2 * F] up: [B + 1, 1, (T - 1) * hop + n_fft], the weights in the last row."""
-        n_fft, hop, count = self.config.synthesis_n_fft, self.config.synthesis_hop_length, x.shape[1]
-        log_magnitude, phase = x.transpose(1, 2).chunk(2, dim=1)  # [B, F, T] each
+        log_magnitude, phase = x.chunk(2, dim=2)  # [B, T, F] each
         spectrum = torch.polar(torch.exp(log_magnitude.clamp(max=6.0)), phase)
-        frames = torch.fft.irfft(spectrum, n_fft, dim=1) * self.window[:, None]  # [B, n_fft, T]
-        weights = self.window.pow(2)[None, :, None].expand(1, -1, count)
-        shape = (1, (count - 1) * hop + n_fft)
-        return functional.fold(torch.cat((frames, weights)), shape, (1, n_fft), stride=(1, hop))[:, :, 0]
+        frames = torch.fft.irfft(spectrum, self.config.synthesis_n_fft, dim=2) * self.window  # [B, T, n_fft]
+        weights = self.window.square().expand(1, x.shape[1], -1)
+        return torch.cat((self._add_up(frames), self._add_up(weights)))[:, None]
+
+    def _add_up(self, frames: Tensor) -> Tensor:
+        """Add frames [B, T, n_fft] up, each a hop after the one before: [B, (T - 1) * hop + n_fft]."""
+        rows, count, n_fft = frames.shape
+        hop = self.config.synthesis_hop_length
+        pieces = functional.pad(frames, (0, -n_fft % hop)).unflatten(2, (-1, hop))  # [B, T, pieces of a frame, hop]
+        total = frames.new_zeros(rows, count + pieces.shape[2] - 1, hop)
+        for piece in range(pieces.shape[2]):
+            total[:, piece : piece + count] += pieces[:, :, piece]
+        return total.flatten(1)[:, : (count - 1) * hop + n_fft]

@@ -3,6 +3,7 @@
 B batch, N samples, T frames, K codebooks, D width of a code vector
 """
 
+import copy
 import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from uniaudio.codec.convnext import ConvNextConfig, ConvNextDecoder, ConvNextEncoder
+from uniaudio.codec.convnext import ConvNextConfig, ConvNextDecoder, ConvNextEncoder, Matrix
 from uniaudio.codec.quantize import ResidualVectorQuantizer
 from uniaudio.codec.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
+from uniaudio.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,20 @@ class Codec(nn.Module):
         kept = {name: value for name, value in self.state_dict().items() if own[name].shape == value.shape}
         codec.load_state_dict(own | kept)
         return codec
+
+    def in_bfloat16(self) -> "Codec":
+        """Return a copy whose matrix products are in bfloat16: several times as fast on processors that have it.
+
+        All else stays float32. A few codes differ from this one's, and samples by about -50 dB. Raises InputError for
+        a codec of shape "seanet", which has no matrices.
+        """
+        if self.config.shape != "convnext":
+            raise InputError(f"a codec of shape {self.config.shape!r} is computed in float32 only")
+        lowered = copy.deepcopy(self)
+        for module in lowered.modules():
+            if isinstance(module, Matrix):
+                module.bfloat16()
+        return lowered
 
     def _latent(self, samples: Tensor) -> Tensor:
         """Return the encoder's [B, D, T] of samples [B, 1, N], lengthened by silence to whole frames."""

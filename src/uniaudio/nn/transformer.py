@@ -56,7 +56,7 @@ class Block(nn.Module):
         mask: Tensor | None,
     ) -> Tensor:
         x = x + self.dropout(self.attention(self.attention_norm(x), rotary, cache, layer, mask))
-        y = functional.gelu(self.expand(self.feed_norm(x)), approximate="tanh")
+        y = functional.gelu(self.expand(self.feed_norm(x)))
         return x + self.dropout(self.contract(y))
 
 
