@@ -3,6 +3,7 @@
 B batch, N samples, T frames, K codebooks
 """
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -217,3 +218,22 @@ def test_bfloat16_products_change_little_and_leave_the_codec_alone():
 def test_a_codec_without_matrices_stays_in_float32():
     with pytest.raises(InputError, match="float32 only"):
         Codec(CONFIGS["seanet"]).in_bfloat16()
+
+
+def test_short_windows_change_nothing_until_they_are_trained():
+    torch.manual_seed(0)
+    codec = Codec(CONFIGS["convnext"])
+    samples = noise(2, 20 * codec.config.hop_length)
+    codec(samples)
+    codec.eval()
+    sharper = codec.refined(short_mels=8, short_n_fft=64, short_stride=4).eval()
+    assert torch.equal(sharper.encode(samples), codec.encode(samples))
+    sharper.requires_grad_(True)(samples).samples.square().mean().backward()
+    gradient = sharper.encoder.get_parameter("embed_short.weight").grad
+    assert gradient is not None and gradient.any()
+
+
+@pytest.mark.parametrize("sizes", [{"short_stride": 3}, {"short_n_fft": 512}])
+def test_short_windows_that_do_not_fit_are_refused(sizes: dict[str, int]):
+    with pytest.raises(ValueError, match="short_"):
+        dataclasses.replace(CONVNEXT, short_mels=8, **sizes)

@@ -39,7 +39,8 @@ FINE = dataclasses.replace(PLAIN, fine_stride=2, fine_width=16, fine_blocks=2, s
 ODD = dataclasses.replace(
     PLAIN, hop_length=21, stride=3, kernel_size=5, mel_n_fft=300, synthesis_n_fft=200, encoder_code_blocks=0
 )
-SIZES = {"plain": PLAIN, "fine": FINE, "odd": ODD}
+SHORT = dataclasses.replace(PLAIN, short_mels=8, short_n_fft=64, short_stride=4)
+SIZES = {"plain": PLAIN, "fine": FINE, "odd": ODD, "short": SHORT}
 SIZES |= {f"{name}-causal": dataclasses.replace(sizes, causal=True) for name, sizes in SIZES.items()}
 
 
@@ -48,6 +49,9 @@ def codec(request: pytest.FixtureRequest) -> Codec:
     """A tiny codec whose codebooks have seen its latents."""
     torch.manual_seed(0)
     codec = Codec(CodecConfig(num_codebooks=NUM_CODEBOOKS, codebook_size=16, convnext=SIZES[request.param]))
+    for parameter in codec.encoder.parameters():
+        if not parameter.any():  # what starts at zero would hide a mistake
+            torch.nn.init.normal_(parameter, std=0.05)
     for seed in range(3):
         codec(sound(40 * codec.config.hop_length, seed, batch=4))
     return codec.eval()

@@ -19,6 +19,9 @@ class ConvNextConfig:
     With `fine_blocks` the decoder ends in a narrower stage of `fine_stride` times as many frames: phases of high
     harmonics change too fast for the inner frames, so a short window every few milliseconds draws them sharper.
 
+    With `short_mels` the encoder also sees a spectrogram of short windows, `short_stride` of their frames beside each
+    inner frame: pitch pulses and bursts are lost in the long window.
+
     With `causal` a code frame depends on no sample after its end, and a sample on no code frame after it but for
     those whose synthesis windows, centred on their hops, reach back to it: `decoder_lookahead`.
     """
@@ -28,6 +31,9 @@ class ConvNextConfig:
     stride: int = 2
     num_mels: int = 100
     mel_n_fft: int = 1024
+    short_mels: int = 0
+    short_n_fft: int = 320
+    short_stride: int = 4
     synthesis_n_fft: int = 1280
     dim: int = 96
     encoder_width: int = 320
@@ -42,6 +48,13 @@ class ConvNextConfig:
     kernel_size: int = 7
     expansion: int = 3
     causal: bool = False
+
+    def __post_init__(self) -> None:
+        if self.short_mels and (self.hop_length % self.short_stride or self.short_n_fft > self.mel_n_fft):
+            raise ValueError(
+                f"short_stride {self.short_stride} must divide hop_length {self.hop_length}, and short_n_fft "
+                f"{self.short_n_fft} must not exceed mel_n_fft {self.mel_n_fft}"
+            )
 
     @property
     def synthesis_hop_length(self) -> int:
@@ -77,11 +90,11 @@ class Stream:
 
     def __init__(self, last: bool = False) -> None:
         self.last = last
-        self.held: dict[nn.Module, Tensor] = {}
+        self.held: dict[object, Tensor] = {}
         self.position = 0  # samples that the inverse STFT has finished, counted from the start of its first window
 
     def windows(
-        self, owner: nn.Module, x: Tensor, dim: int, size: int, hop: int, padding: tuple[int, int] = (0, 0)
+        self, owner: object, x: Tensor, dim: int, size: int, hop: int, padding: tuple[int, int] = (0, 0)
     ) -> Tensor:
         """Return what of the held and x makes whole windows of `size` every `hop` along `dim`; hold what comes after.
 
@@ -94,7 +107,7 @@ class Stream:
         self.held[owner] = joined.narrow(dim, count * hop, length - count * hop).clone()  # frees the rest
         return joined.narrow(dim, 0, (count - 1) * hop + size if count else 0)
 
-    def first(self, owner: nn.Module, x: Tensor, count: int) -> Tensor:
+    def first(self, owner: object, x: Tensor, count: int) -> Tensor:
         """Return the first `count` frames [B, count, C] of the held and x [B, T, C]; hold the others."""
         joined = torch.cat((self.held[owner], x), 1) if owner in self.held else x
         self.held[owner] = joined[:, count:].clone()
@@ -178,6 +191,14 @@ class ConvNextEncoder(nn.Module):
         )
         width = config.encoder_width
         self.embed = FrameConv1d(config.num_mels, width, config)
+        if config.short_mels:
+            hop = config.hop_length // config.short_stride
+            self.short_mel = LogMel(
+                config.sample_rate, config.short_n_fft, hop, config.short_mels, causal=config.causal
+            )
+            self.embed_short = FrameConv1d(config.short_mels * config.short_stride, width, config)
+            for parameter in self.embed_short.parameters():
+                nn.init.zeros_(parameter)  # a codec that gets it later starts as it was
         self.norm_in = nn.LayerNorm(width)
         self.blocks = _blocks(config.encoder_blocks, width, config)
         self.down = Matrix(width * config.stride, width)
@@ -186,8 +207,11 @@ class ConvNextEncoder(nn.Module):
         self.project = Matrix(width, config.dim)
 
     def forward(self, samples: Tensor, stream: Stream | None = None) -> Tensor:
-        mel = self._mel(samples[:, 0], stream)  # [B, M, T * stride]
-        x = self.norm_in(self.embed(mel * 0.3 + 1.0, stream).transpose(1, 2))  # log-mel of speech to about [-1, 1]
+        mel = _frames(self.log_mel, samples[:, 0], stream)  # [B, M, T * stride]
+        x = self.embed(mel * 0.3 + 1.0, stream)  # log-mel of speech to about [-1, 1]
+        if self.config.short_mels:
+            x = x + self.embed_short(self._short(samples[:, 0], mel.shape[2], stream) * 0.3 + 1.0, stream)
+        x = self.norm_in(x.transpose(1, 2))
         x = _run(self.blocks, x, stream)  # [B, T * stride, C]
         if stream is not None:
             x = stream.windows(self, x, 1, self.config.stride, self.config.stride)
@@ -195,13 +219,20 @@ class ConvNextEncoder(nn.Module):
         x = self.norm_out(_run(self.code_blocks, x, stream))
         return self.project(x).float().transpose(1, 2)
 
-    def _mel(self, samples: Tensor, stream: Stream | None) -> Tensor:
-        """Return the log-mel frames [B, M, T'] of samples [B, N]."""
-        mel = self.log_mel
-        if stream is None:
-            return mel(samples)
-        samples = stream.windows(mel, samples, 1, mel.n_fft, mel.hop_length, (mel.left, mel.right))
-        return mel.unpadded(samples) if samples.shape[1] else samples.new_zeros(len(samples), self.config.num_mels, 0)
+    def _short(self, samples: Tensor, count: int, stream: Stream | None) -> Tensor:
+        """Return the frames of the short windows that lie in `count` inner frames, side by side: [B, M * S, count]."""
+        mel = _frames(self.short_mel, samples, stream).transpose(1, 2)  # [B, count * S, M]
+        if stream is not None:
+            mel = stream.first((self, "short"), mel, count * self.config.short_stride)
+        return mel.reshape(len(mel), count, mel.shape[2] * self.config.short_stride).transpose(1, 2)
+
+
+def _frames(mel: LogMel, samples: Tensor, stream: Stream | None) -> Tensor:
+    """Return the log-mel frames [B, M, T'] of samples [B, N]."""
+    if stream is None:
+        return mel(samples)
+    samples = stream.windows(mel, samples, 1, mel.n_fft, mel.hop_length, (mel.left, mel.right))
+    return mel.unpadded(samples) if samples.shape[1] else samples.new_zeros(len(samples), len(mel.filters), 0)
 
 
 class ConvNextDecoder(nn.Module):

@@ -8,6 +8,7 @@ from uniaudio.data.examples import Example, to_cut
 from uniaudio.data.pairs.corpora import Recording
 from uniaudio.data.synthesize.sentences import split_of
 
+_LABELS = ("classes", "instruments", "style", "tempo_bpm", "key")  # what a caption says, as the corpus knows it
 WORDINGS = 2  # examples of one clip, each in another wording
 EDITS = ("add", "remove", "replace", "inpaint", "extend")
 CUTOFFS_HZ = (1000, 2000, 4000)
@@ -19,8 +20,9 @@ def captioned(task: str, recordings: Sequence[Recording], random_: random.Random
     for one in recordings:
         wordings = one.row.custom.get("captions") or [one.row.custom.get("caption") or one.row.text]
         chosen = random_.sample(wordings, min(WORDINGS, len(wordings)))
+        labels = {name: one.row.custom[name] for name in _LABELS if name in one.row.custom}
         for index, caption in enumerate(chosen if chosen[0] else []):
-            yield one.example(task, {"caption": caption}, {"classes": one.row.custom.get("classes")}, f"-{index}")
+            yield one.example(task, {"caption": caption}, labels, f"-{index}")
 
 
 def audio_edit(sound: Sequence[Recording], random_: random.Random) -> Iterator[Example]:
@@ -36,7 +38,7 @@ def audio_edit(sound: Sequence[Recording], random_: random.Random) -> Iterator[E
         made = _edit(kind, one, single, random_)
         if made is None:
             continue
-        source, target, names = made
+        source, target, names, events = made
         wordings = (edit_instruction(kind, names[0], names[1], random_) for _ in range(400))
         text = next((text for text in wordings if split_of(text) == one.row.split), None)
         if text is None:
@@ -48,18 +50,21 @@ def audio_edit(sound: Sequence[Recording], random_: random.Random) -> Iterator[E
             seconds=one.row.seconds,
             target=target,
             given={"caption": text, "source": source},
-            labels={"edit": kind, "phrases": list(names)},
+            labels={"edit": kind, "phrases": list(names), **events},
         )
 
 
 def _edit(
     kind: str, one: Recording, single: Sequence[Recording], random_: random.Random
-) -> tuple[Mapping[str, Any], Mapping[str, Any], tuple[str, str]] | None:
-    """Return (source cut, target cut, phrases for the events) of one edit, or None where it cannot be made."""
+) -> tuple[Mapping[str, Any], Mapping[str, Any], tuple[str, str], dict[str, list[str]]] | None:
+    """Return (source cut, target cut, phrases for the events, classes "added" and "removed") of one edit.
+
+    None where it cannot be made.
+    """
     if kind == "inpaint":
-        return _hole(one, random_), one.cut, ("", "")
+        return _hole(one, random_), one.cut, ("", ""), {}
     if kind == "extend":
-        return _narrow(one, random_.choice(CUTOFFS_HZ)), one.cut, ("", "")
+        return _narrow(one, random_.choice(CUTOFFS_HZ)), one.cut, ("", ""), {}
     mine = set(one.row.custom.get("classes") or [])
     drawn = random_.choices(single, k=16) if single else []
     others = [other for other in drawn if not mine & _classes(other)]
@@ -71,11 +76,12 @@ def _edit(
     snr = round(random_.uniform(*_SNR_DB), 1)
     with_first, with_second = (_with(one, other, start, snr) for other in (first, second))
     name, other_name = _phrase(first, random_), _phrase(second, random_)
+    first_classes, second_classes = sorted(_classes(first)), sorted(_classes(second))
     if kind == "add":
-        return one.cut, with_first, (name, "")
+        return one.cut, with_first, (name, ""), {"added": first_classes}
     if kind == "remove":
-        return with_first, one.cut, (name, "")
-    return with_first, with_second, (name, other_name)
+        return with_first, one.cut, (name, ""), {"removed": first_classes}
+    return with_first, with_second, (name, other_name), {"removed": first_classes, "added": second_classes}
 
 
 def _phrase(one: Recording, random_: random.Random) -> str:

@@ -21,8 +21,9 @@ class Recording:
     cut: Mapping[str, Any]
 
     def example(self, task: str, given: Mapping[str, Any], labels: Mapping[str, Any], suffix: str = "") -> Example:
-        """Return an example of `task` whose target is this recording."""
+        """Return an example of `task` whose target is this recording; the speaker, if any, is among its labels."""
         row = self.row
+        named = {"speaker": row.speaker} if row.speaker else {}
         return Example(
             id=f"{task}-{row.id}{suffix}",
             task=task,
@@ -30,7 +31,7 @@ class Recording:
             seconds=row.seconds,
             target=self.cut,
             given=given,
-            labels=labels,
+            labels={**named, **labels},
             text=row.text,
             phones=row.segments,
         )
