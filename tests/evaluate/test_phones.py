@@ -10,12 +10,11 @@ from tests.corpora import phones_over, write_corpus
 from uniaudio.audio.io import read_audio
 from uniaudio.codec.model import Codec
 from uniaudio.data.manifests import read_manifest
+from uniaudio.data.phone_frames import UNKNOWN, frame_phones
 from uniaudio.errors import InputError
 from uniaudio.evaluate.metrics.phones import (
-    UNKNOWN,
     Triphone,
     abx,
-    frame_phones,
     histograms,
     phone_figures,
     speaker_probe,

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.corpora import write_corpus
+from tests.corpora import phones_over, write_corpus
 from torch import Tensor
 
 from uniaudio import checkpoint
 from uniaudio.audio.io import Audio
 from uniaudio.data.manifests import read_manifest
+from uniaudio.data.phone_frames import UNKNOWN
 from uniaudio.errors import InputError
 from uniaudio.nn.transformer import TransformerConfig
 from uniaudio.recipes import run
@@ -211,7 +212,8 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(corpus: Path) -> None:
     again.batch(0, 7)
     for one, other in zip(first.batch(0, 3), again.batch(0, 3), strict=True):
         assert torch.equal(one, other)
-    mel, labels, hidden = first.batch(0, 4)
+    mel, labels, phones, hidden = first.batch(0, 4)
+    assert phones.shape == labels.shape
     assert mel.shape == (len(labels), 4 * labels.shape[1], 20) and hidden.shape == labels.shape == (3, 40)
     assert not torch.equal(mel, first.batch(0, 3)[0])
 
@@ -229,7 +231,7 @@ def test_spans_are_hidden_at_the_asked_share(corpus: Path) -> None:
 def test_labels_are_those_of_what_was_recorded(corpus: Path) -> None:
     plain = objective(corpus, warp=0.0, noise_share=0.0)
     warped = objective(corpus, warp=0.2)
-    (mel, labels, _), (other, same, _) = plain.batch(0, 1), warped.batch(0, 1)
+    (mel, labels, *_), (other, same, *_) = plain.batch(0, 1), warped.batch(0, 1)
     kept = plain.speech[plain.speech.choose(150, 8.0, 25.0, np.random.default_rng((0, 1)))[0]]
     assert torch.allclose(mel[0], normalise(kept[0].float()[None])[0], atol=1e-5)
     assert torch.equal(labels[0], kept[1].long()) and torch.equal(labels, same)
@@ -238,14 +240,39 @@ def test_labels_are_those_of_what_was_recorded(corpus: Path) -> None:
 
 def test_the_loss_is_of_hidden_frames_alone_and_falls(corpus: Path) -> None:
     made = objective(corpus, warp=0.05)
-    mel, labels, hidden = made.batch(0, 0)
+    mel, labels, phones, hidden = made.batch(0, 0)
     elsewhere = torch.where(hidden, labels, (labels + 1) % 8)
     with torch.no_grad():
-        assert torch.equal(made.loss((mel, labels, hidden), 0)[0], made.loss((mel, elsewhere, hidden), 0)[0])
+        found, other = (made.loss((mel, own, phones, hidden), 0)[0] for own in (labels, elsewhere))
+        assert torch.equal(found, other)
     loop = LoopConfig(steps=60, bf16=False, optim=OptimConfig(lr=3e-3, warmup_steps=3))
     state = TrainState(made, loop)
     losses = [state.advance()["loss"] for _ in range(60)]
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:3])
+
+
+def test_phones_are_named_on_all_frames_of_the_recordings_that_have_them(corpus: Path, tmp_path: Path) -> None:
+    rows = read_manifest(corpus, "train")
+    names = ["pau", "ah", "ee", "oo", "pau"]
+    timed = [replace(row, segments=phones_over(1.6, names if index % 2 else ["x", "y"])) for index, row in
+             enumerate(rows)]  # fmt: skip
+    plain = objective(corpus)
+    speech = LabelledSpeech(timed, plain.speech.teacher, TINY)
+    assert sorted(speech.phones) == ["ah", "ee", "oo", "pau"], "those without a pause called pau stay unknown"
+    labels = {tuple(speech[index][2].unique().tolist()) for index in range(len(timed))}
+    assert labels == {(UNKNOWN,), tuple(range(4))}
+    made = HubertObjective(Hubert(TINY), speech, replace(plain.config, phone_weight=1.0), {})
+    mel, clusters, phones, hidden = made.batch(0, 0)
+    unhidden = (phones != UNKNOWN) & ~hidden
+    changed = torch.where(unhidden, (phones + 1) % 4, phones)
+    with torch.no_grad():
+        found, other = (made.loss((mel, clusters, own, hidden), 0)[0] for own in (phones, changed))
+    assert unhidden.any() and not torch.equal(found, other)
+    state = TrainState(made, LoopConfig(steps=60, bf16=False, optim=OptimConfig(lr=3e-3, warmup_steps=3)))
+    accuracy = [state.advance()["phone_accuracy"] for _ in range(60)]
+    assert np.mean(accuracy[-10:]) > np.mean(accuracy[:3])
+    with pytest.raises(InputError, match="timed phones"):
+        HubertObjective(Hubert(TINY), plain.speech, replace(plain.config, phone_weight=1.0), {})
 
 
 def test_two_iterations_and_a_tokenizer(corpus: Path, trained: Path, tmp_path: Path) -> None:

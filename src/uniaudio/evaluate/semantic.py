@@ -15,10 +15,10 @@ from torch import Tensor
 from uniaudio.audio.io import read_audio
 from uniaudio.codec.model import Codec
 from uniaudio.data.manifests import Row, read_manifest
+from uniaudio.data.phone_frames import frame_phones
 from uniaudio.errors import InputError
 from uniaudio.evaluate.metrics.phones import (
     abx,
-    frame_phones,
     histograms,
     phone_figures,
     speaker_probe,

@@ -9,30 +9,13 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-UNKNOWN = -1  # label of a frame that no phone covers
+from uniaudio.data.phone_frames import UNKNOWN, Segments, frames_between
+
 PAUSES = frozenset({"pau", "sil"})
-
-Segments = Sequence[Sequence[Any]]  # [phone, start s, end s]
-
-
-def frame_phones(segments: Segments, num_frames: int, frame_rate: float, names: dict[str, int]) -> Tensor:
-    """Return the phone at the centre of each frame (int64 [T], or UNKNOWN); `names` takes in new phones."""
-    labels = torch.full((num_frames,), UNKNOWN)
-    for phone, start, end in segments:
-        first, last = _frames_between(start, end, frame_rate)
-        labels[first:last] = names.setdefault(str(phone), len(names))
-    return labels
-
-
-def _frames_between(start: float, end: float, frame_rate: float) -> tuple[int, int]:
-    """Return the first and one past the last frame whose centre lies in start <= t < end seconds."""
-    first, last = (max(0, math.ceil(t * frame_rate - 0.5 - 1e-9)) for t in (start, end))
-    return first, last
 
 
 def phone_figures(tokens: Tensor, phones: Tensor) -> dict[str, float]:
@@ -79,7 +62,7 @@ def triphones(frames: Tensor, segments: Segments, speaker: str, frame_rate: floa
     found: list[Triphone] = []
     for three in zip(segments, segments[1:], segments[2:], strict=False):
         phones = tuple(str(segment[0]) for segment in three)
-        first, last = _frames_between(three[0][1], three[2][2], frame_rate)
+        first, last = frames_between(three[0][1], three[2][2], frame_rate)
         part = frames[first:last]
         if len(part) >= 2 and not PAUSES.intersection(phones):
             found.append(Triphone((phones[0], phones[1], phones[2]), speaker, part))
