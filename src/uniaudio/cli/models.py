@@ -1,6 +1,7 @@
 """What the config of a model tells without its weights: which tasks it was trained on."""
 
 import json
+import os
 from argparse import Namespace
 
 from uniaudio import weights
@@ -39,6 +40,12 @@ def check_trained(model: str, task: str) -> None:
     tasks = trained_tasks(model)
     if task not in tasks:
         raise InputError(f"{model} was not trained on {task}; it knows: {', '.join(tasks) or 'none'}")
+
+
+def check_codec(name: str) -> None:
+    """Raise InputError for what can be no codec, before long work; a name with a slash may be one of a hub."""
+    if "/" not in name or os.path.exists(name):
+        weights.find(name)
 
 
 def _list_tasks(options: Namespace) -> None:

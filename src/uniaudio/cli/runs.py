@@ -6,7 +6,8 @@ from pathlib import Path
 from uniaudio import weights
 from uniaudio.cli.command import Command, Parser, check_folder, check_is_folder, number, seed, typed
 from uniaudio.cli.corpora import add_workers, check_name
-from uniaudio.cli.models import add_model_option, check_trained, trained_tasks
+from uniaudio.cli.models import add_model_option, check_codec
+from uniaudio.errors import InputError
 from uniaudio.tasks import TASKS
 
 CODEC = "codec"  # what can be judged besides the tasks
@@ -69,12 +70,13 @@ def _train(options: Namespace) -> None:
 
 
 def _evaluate_options(parser: Parser) -> None:
-    about = f"tasks to judge, or `{CODEC}` (all that the model knows)"
+    about = f"tasks to judge, or `{CODEC}` (all tasks)"
     parser.add_argument("tasks", nargs="*", default=[], metavar="TASK", help=about)
     parser.option("--out", required=True, type=Path, metavar="DIR", help="the folder for the report")
-    parser.option("--data", type=Path, metavar="DIR", help="the corpus whose test set is used")
+    parser.option("--data", type=Path, metavar="DIR", help="held-out examples, a corpus, or the folder of both")
     parser.option("--limit", type=number(int, 1), metavar="N", help="judge at most this many requests of a task")
     parser.option("--seed", type=seed, default=0, metavar="N", help="the same seed gives the same figures (0)")
+    add_workers(parser)
     add_model_option(parser)
 
 
@@ -82,20 +84,38 @@ def _evaluate(options: Namespace) -> None:
     known = {typed(name): name for name in (*TASKS, CODEC)}
     for name in options.tasks:
         check_name(name, known, "task")
-    weights.find(options.model)
-    tasks = [known[name] for name in options.tasks]
-    for task in tasks:
-        if task != CODEC:
-            check_trained(options.model, task)
+    tasks = [known[name] for name in options.tasks] or list(TASKS)
+    if tasks == [CODEC]:
+        check_codec(options.model)
+    else:
+        weights.find(options.model)
     if options.data is not None:
         check_is_folder(options.data, "a corpus")
     check_folder(options.out)
-    tasks = tasks or [CODEC, *trained_tasks(options.model)]
 
     from uniaudio import recipes
 
-    recipes.evaluate(tasks, options.model, options.data, options.out, options.limit, options.seed)
+    limits = options.limit, options.seed, options.workers
+    recipes.evaluate(tasks, options.model, options.data, options.out, *limits)
     print(options.out)
+
+
+# compare
+
+
+def _compare_options(parser: Parser) -> None:
+    parser.add_argument("first", type=Path, metavar="A.json", help="the results.json of one evaluation")
+    parser.add_argument("second", type=Path, metavar="B.json", help="that of another one, of the same examples")
+    parser.option("--column", default="model", metavar="NAME", help="whose figures are compared (model)")
+    parser.add_argument("--gate", action="store_true", help="end with an error when a figure is worse in B")
+
+
+def _compare(options: Namespace) -> None:
+    from uniaudio import recipes
+
+    worse = recipes.compare(options.first, options.second, options.column)
+    if options.gate and worse:
+        raise InputError(f"{options.second} is worse than {options.first} in: {', '.join(worse)}")
 
 
 RUN_COMMANDS = (
@@ -107,4 +127,10 @@ RUN_COMMANDS = (
     ),
     Command(name="train", about="Train a network, or go on training it.", add_options=_train_options, run=_train),
     Command(name="evaluate", about="Judge what a model generates.", add_options=_evaluate_options, run=_evaluate),
+    Command(
+        name="compare",
+        about="Tell which differences of two evaluations are real.",
+        add_options=_compare_options,
+        run=_compare,
+    ),
 )

@@ -4,8 +4,14 @@ B batch, C channels, N samples, T frames, K codebooks
 """
 
 import dataclasses
+import hashlib
+import json
 import math
+import os
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +93,13 @@ class PublicCodec(nn.Module, ABC):
         """
         self._check_count(num_codebooks)
         return type(self)(self.network, dataclasses.replace(self.config, num_codebooks=num_codebooks))
+
+    def digest(self) -> str:
+        """Return a digest of what the codes mean: the quantiser's weights and the number of codebooks."""
+        digest = hashlib.sha256(str(self.config.num_codebooks).encode())
+        for value in self.network.quantizer.state_dict().values():
+            digest.update(value.float().cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def _check_count(self, count: int) -> None:
         least, most = 1 + self.config.has_level, self.config.num_codebooks
@@ -225,6 +238,19 @@ def _shape(config: Any) -> tuple[type[PublicCodec], PublicCodecConfig]:
     )
 
 
+def is_public(source: str | Path) -> bool:
+    """Is this the folder of a model of transformers, or a name on a hub (owner/name) and no file or folder?
+
+    Our own checkpoints have a config.json too, but none that names a `model_type`.
+    """
+    if not os.path.exists(source):  # a hub allows at most 96 characters
+        return re.fullmatch(r"(?=.{3,96}$)[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+", str(source)) is not None
+    try:
+        return "model_type" in json.loads((Path(source) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
+
+
 def open_codec(
     source: str | Path,
     *,
@@ -269,12 +295,38 @@ def _from_pretrained(cls: Any, source: str | Path, local_files_only: bool, **opt
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
-    is_folder = Path(source).is_dir()
+    is_folder = os.path.isdir(source)
+    local = local_files_only or is_folder
     try:
-        return cls.from_pretrained(source, local_files_only=local_files_only or is_folder, **options)
+        with _quiet(local):
+            return cls.from_pretrained(source, local_files_only=local, **options)
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         if is_folder:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{source} holds no whole EnCodec, DAC or Mimi of transformers: {reason}") from error
-        where = "in the local cache of the hub" if local_files_only else "on the hub"
-        raise InputError(f"{source} is no folder, nor a model {where}: check the name, or fetch it first") from error
+        if local:
+            raise InputError(
+                f"{source} is no folder, nor a model in the local cache of the hub: check the name, or have it fetched "
+                "(--online)"
+            ) from error
+        raise InputError(f"{source} is no folder, nor a model on the hub: check the name and the network") from error
+
+
+@contextmanager
+def _quiet(no_bars: bool) -> Iterator[None]:
+    """Let the libraries report nothing but errors: what is wrong with a codec is said in one line of ours."""
+    from huggingface_hub.utils import logging as hub
+    from transformers.utils import logging
+
+    before, bars = [(log, log.get_verbosity()) for log in (logging, hub)], logging.is_progress_bar_enabled()
+    for log, _ in before:
+        log.set_verbosity_error()
+    if no_bars:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log, verbosity in before:
+            log.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

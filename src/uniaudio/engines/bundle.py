@@ -45,7 +45,7 @@ def load_engine(name_or_folder: str) -> TokenEngine:
 
 def _build(loaded: checkpoint.Checkpoint) -> TokenEngine:
     """Return the engine of a checkpoint; raises InputError, or what a missing or wrong entry leads to."""
-    data, tensors = loaded.config, _unpack(loaded.tensors)
+    data, tensors = loaded.config, unpack(loaded.tensors)
     name, tasks, caption = data["name"], data["tasks"], data.get("caption")
     vocabulary = Vocabulary.from_json((loaded.folder / "vocabulary.json").read_text(encoding="utf-8"))
     codec_config = config.from_dict(CodecConfig, data["codec"])
@@ -60,14 +60,10 @@ def _build(loaded: checkpoint.Checkpoint) -> TokenEngine:
     parts: dict[str, nn.Module] = {"codec": codec, "lm": lm}
     if data["duration"] is not None:
         parts["duration"] = durations = DurationPredictor(config.from_dict(DurationConfig, data["duration"]))
-    for key, vectors in list(tensors.items()):
-        if key.startswith("codec.quantizer.") and key.endswith(".vectors"):
-            book = key.removesuffix(".vectors")
-            tensors |= {f"{book}.vector_sum": vectors.clone(), f"{book}.cluster_size": torch.ones(len(vectors))}
     for prefix, module in parts.items():
         checkpoint.load_into(module, tensors, f"{prefix}.")
         module.eval().requires_grad_(False)
-    semantic = _semantic(data.get("semantic"), loaded.tensors, codec_config.frame_rate)
+    semantic = read_semantic(data.get("semantic"), loaded.tensors, codec_config.frame_rate)
     if semantic is not None and semantic.num_ids > vocabulary.section("semantic").size:
         raise InputError("the semantic tokens do not fit their section of the vocabulary; fetch the model again")
     reader = ItemReader(codec, durations, semantic, caption)
@@ -100,12 +96,7 @@ def save_engine(folder: Path, engine: TokenEngine, card: str) -> None:
     tensors |= {f"lm.{k}": v for k, v in lm.state_dict().items()}
     if reader.durations is not None:
         tensors |= {f"duration.{k}": v for k, v in reader.durations.state_dict().items()}
-    semantic: dict[str, Any] | None = None
-    if reader.semantic is not None:
-        tokenizer = reader.semantic
-        semantic = tokenizer.features.settings()
-        tensors |= {f"semantic.{k}": getattr(tokenizer, k) for k in ("centroids", "mean", "std")}
-        tensors |= {f"{_NETWORK}{k}": v for k, v in tokenizer.features.tensors().items()}
+    tensors |= semantic_tensors(reader.semantic)
     data = {
         "format": FORMAT,
         "name": engine.name,
@@ -113,15 +104,15 @@ def save_engine(folder: Path, engine: TokenEngine, card: str) -> None:
         "codec": asdict(engine.codec.config),
         "lm": asdict(lm.config),
         "duration": None if reader.durations is None else asdict(reader.durations.config),
-        "semantic": semantic,
+        "semantic": None if reader.semantic is None else reader.semantic.features.settings(),
         "caption": reader.caption_model,
         "sampling": asdict(engine.sampling),
     }
     extra = {"vocabulary.json": engine.layout.vocabulary.to_json(), "README.md": card}
-    checkpoint.save(folder, _pack(tensors), data, extra=extra)
+    checkpoint.save(folder, pack(tensors), data, extra=extra)
 
 
-def _pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors in the precisions that `save_engine` promises."""
     packed: dict[str, Tensor] = {}
     for name, value in tensors.items():
@@ -138,8 +129,8 @@ def _pack(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return packed
 
 
-def _unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return what `_pack` stored as float32."""
+def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what `pack` stored as float32, and codebooks that could learn on."""
     tensors: dict[str, Tensor] = {}
     for name, value in packed.items():
         if name.endswith(_SCALE):
@@ -149,12 +140,27 @@ def _unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
             tensors[name] = value.float() * scale
         else:
             tensors[name] = value.float() if value.is_floating_point() else value
+        if name.startswith("codec.quantizer.") and name.endswith(".vectors"):
+            book = name.removesuffix(".vectors")
+            tensors |= {f"{book}.vector_sum": value.float(), f"{book}.cluster_size": torch.ones(len(value))}
     return tensors
 
 
-def _semantic(
+def semantic_tensors(tokenizer: SemanticTokenizer | None) -> dict[str, Tensor]:
+    """Return the tensors that `read_semantic` needs; none of no tokenizer."""
+    if tokenizer is None:
+        return {}
+    tensors = {f"semantic.{name}": getattr(tokenizer, name) for name in ("centroids", "mean", "std")}
+    return tensors | {f"{_NETWORK}{name}": value for name, value in tokenizer.features.tensors().items()}
+
+
+def read_semantic(
     settings: dict[str, Any] | None, tensors: dict[str, Tensor], frame_rate: float
 ) -> SemanticTokenizer | None:
+    """Return the semantic tokenizer of a checkpoint, packed as it is; None where the settings are None.
+
+    Raises InputError for tensors that do not fit, KeyError for missing ones.
+    """
     if settings is None:
         return None
     if not isinstance(settings, dict):

@@ -5,7 +5,6 @@ B batch (here 1), K codebooks, T frames, C channels, N samples
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,50 +13,23 @@ import numpy as np
 from uniaudio.audio.io import Audio, read_audio
 from uniaudio.data.manifests import Row
 from uniaudio.errors import InputError
+from uniaudio.evaluate.heard import RATE, Heard, like
 from uniaudio.evaluate.held_out import MAX_SECONDS, Clip, keep_clip
 from uniaudio.evaluate.metrics import left_out
 from uniaudio.evaluate.metrics.codes import CodeCounts
 from uniaudio.evaluate.metrics.mel_distance import mel_distance
 from uniaudio.evaluate.metrics.pesq import pesq
-from uniaudio.evaluate.metrics.pitch import pitch_error, pitch_track, voicing_error
-from uniaudio.evaluate.metrics.speaker_similarity import similarity, speaker_embedding
+from uniaudio.evaluate.metrics.pitch import pitch_error, voicing_error
+from uniaudio.evaluate.metrics.speaker_similarity import similarity
 from uniaudio.evaluate.metrics.stoi import stoi
 from uniaudio.evaluate.metrics.visqol import visqol
-from uniaudio.evaluate.metrics.wer import recognise, word_error_rate
+from uniaudio.evaluate.metrics.wer import word_error_rate
 from uniaudio.evaluate.opus import opus_round_trip
 from uniaudio.evaluate.report import BESIDE, mean_with_interval
 from uniaudio.tokenizers.codec import AudioCodec, CodecTokenizer
 
-RATE = 16000  # everything is judged at this rate, whatever that of the codec
 OPUS_KBPS = (6, 12)
 PAGE_CLIPS = 10
-
-
-class Heard:
-    """A recording, and what the judges make of it, each asked at most once."""
-
-    def __init__(self, audio: Audio) -> None:
-        self.audio = audio
-
-    @cached_property
-    def words(self) -> str:
-        """What the recogniser hears."""
-        return recognise(self.audio)
-
-    @cached_property
-    def voice(self) -> np.ndarray:
-        """The speaker's vector [256]; zeros, as far from every speaker as can be, where there is no voice."""
-        try:
-            return speaker_embedding(self.audio)
-        except InputError:
-            raise
-        except ValueError:
-            return np.zeros(256)
-
-    @cached_property
-    def pitch(self) -> np.ndarray:
-        """The pitch track [F]."""
-        return pitch_track(self.audio)
 
 
 # THE METRIC TABLE of round trips: figure -> how it judges (original, processed). It raises ValueError for a clip that
@@ -211,7 +183,7 @@ def _evaluate_type(neural: _Neural, kind: str, rows: Sequence[Row], out: Path) -
         heard += [original.words] if spoken else []
         for name, system in systems.items():
             decoded = system.round_trip(original.audio)
-            made = Heard(_like(original.audio, decoded))
+            made = Heard(like(original.audio, decoded))
             scores[name].add(original, made)
             scores[name].words += [made.words] if spoken else []
             if name == "codec" and index < PAGE_CLIPS:
@@ -230,13 +202,6 @@ def _evaluate_type(neural: _Neural, kind: str, rows: Sequence[Row], out: Path) -
 
 def _first_seconds(audio: Audio) -> Audio:
     return Audio(np.ascontiguousarray(audio.samples[:, : round(MAX_SECONDS * audio.sample_rate)]), audio.sample_rate)
-
-
-def _like(original: Audio, decoded: Audio) -> Audio:
-    """Return a decoded recording at the rate and with the length of its original, as pitch tracks need it."""
-    samples = decoded.mono().resample(original.sample_rate).samples
-    size = original.samples.shape[1]
-    return Audio(np.pad(samples[:, :size], ((0, 0), (0, max(0, size - samples.shape[1])))), original.sample_rate)
 
 
 def _word_errors(texts: list[str], before: list[str], after: list[str]) -> dict[str, float]:

@@ -15,10 +15,21 @@ def mean_with_interval(values: Sequence[float], seed: int = 0) -> dict[str, floa
     """Return the mean and its 95 % bootstrap interval (1000 resamples, fixed seed); raises ValueError for no values."""
     if not values:
         raise ValueError("there are no values to average")
-    data = np.asarray(values, dtype=float)
-    picks = np.random.default_rng(seed).integers(len(data), size=(1000, len(data)))
-    low, high = np.percentile(data[picks].mean(axis=1), [2.5, 97.5])
-    return {"mean": round(float(data.mean()), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+    return ratio_with_interval([(value, 1.0) for value in values], seed)
+
+
+def ratio_with_interval(scores: Sequence[tuple[float, float]], seed: int = 0) -> dict[str, float]:
+    """Return sum of values / sum of weights of (value, weight) pairs, one a clip, and its 95 % bootstrap interval.
+
+    Clips are resampled whole (1000 times, fixed seed); raises ValueError for no pairs.
+    """
+    if not scores:
+        raise ValueError("there are no scores to put together")
+    values, weights = np.asarray(scores, dtype=float).T
+    picks = np.random.default_rng(seed).integers(len(values), size=(1000, len(values)))
+    low, high = np.percentile(values[picks].sum(axis=1) / weights[picks].sum(axis=1), [2.5, 97.5])
+    mean = values.sum() / weights.sum()
+    return {"mean": round(float(mean), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
 
 
 def table(results: dict[str, Any]) -> str:

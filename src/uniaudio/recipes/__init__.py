@@ -7,13 +7,14 @@ from pathlib import Path
 from uniaudio.errors import InputError
 from uniaudio.recipes.data import align, judge, pair, report
 
-__all__ = ["RECIPES", "align", "building", "evaluate", "judge", "pair", "report", "run", "tokenize"]
+__all__ = ["RECIPES", "align", "building", "compare", "evaluate", "judge", "pair", "report", "run", "tokenize"]
 
 RECIPES: dict[str, str] = {
     "codec_mini": "the shipped codec, on made speech (corpus: a folder of recordings)",
     "durations_mini": "the duration predictor (corpus: a token folder)",
     "tts_mini": "the shipped language model, task tts (corpus: token folders)",
     "hubert_mini": "the network behind semantic tokens, on made speech and singing (corpus: a folder of recordings)",
+    "event_judge": "the offline judge of sound and music (corpus: a folder of made sound and music of its own)",
     "codec_debug": "a tiny codec that overfits one batch in seconds (no corpus)",
     "tts_debug": "a tiny language model that overfits one batch in seconds (no corpus)",
 }
@@ -46,6 +47,10 @@ def run(
         from uniaudio.recipes.ssl import train_hubert
 
         train_hubert(overrides, _needed(corpus, name), folder, minutes)
+    elif name == "event_judge":
+        from uniaudio.recipes.event_judge import train_event_judge
+
+        train_event_judge(overrides, _needed(corpus, name), folder, minutes)
     elif name == "tts_mini":
         from uniaudio.recipes.lm import train_tts
 
@@ -67,21 +72,33 @@ def tokenize(manifest: Path, out: Path, model: str, workers: int = 0, ray: str |
     tokenize_corpus(manifest, out, model, workers, ray)
 
 
-def evaluate(tasks: list[str], model: str, data: Path | None, out: Path, limit: int | None, seed: int) -> None:
-    """Judge a model on held-out recordings; print the table, write `results.json` and a page. Tasks: `codec`, `tts`.
+def evaluate(
+    tasks: list[str], model: str, data: Path | None, out: Path, limit: int | None, seed: int, workers: int = 0
+) -> None:
+    """Judge tasks of a model, and "codec", on held-out data; print the table, write `results.json` and a page.
 
-    For `codec` alone, `model` may also be the folder of a codec run.
+    For `codec` alone, `model` may also be the folder of a codec run, or a public codec (a folder or a hub name).
     """
     from uniaudio import ui
     from uniaudio.evaluate.report import table
     from uniaudio.evaluate.run import evaluate_tasks
-    from uniaudio.recipes.codec import load_codec
+    from uniaudio.recipes.codec import load_any_codec
 
-    codec = load_codec(model)[0] if tasks == ["codec"] else None
-    results, clips = evaluate_tasks(tasks, model, data, out, limit, seed, codec)
+    codec = load_any_codec(model)[0] if tasks == ["codec"] else None
+    results, clips = evaluate_tasks(tasks, model, data, out, limit, seed, codec, workers)
     shown = [ui.Clip(title=c.title, task=c.task, path=c.path, inputs=c.inputs, seed=seed, model=model) for c in clips]
     ui.write_page(out, f"Evaluation of {model}", shown, table(results).splitlines())
     print(table(results))
+
+
+def compare(first: Path, second: Path, column: str) -> list[str]:
+    """Print how the figures of a column differ between two `results.json`; return those that are worse."""
+    from uniaudio.evaluate.compare import compare as differences
+    from uniaudio.evaluate.compare import read_results, table
+
+    found = differences(read_results(first), read_results(second), column)
+    print(table(found))
+    return [f"{one.metric} of {one.task}" for one in found if one.verdict == "worse"]
 
 
 @contextmanager

@@ -1,26 +1,31 @@
 """Train the shipped codec, continue its decoder alone, and turn a corpus into tokens with it."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from uniaudio import checkpoint, config
+from uniaudio import checkpoint, config, weights
 from uniaudio.codec.model import Codec, CodecConfig
+from uniaudio.codec.public import PublicCodec, is_public, open_codec
 from uniaudio.data.crops import CropConfig, Crops
 from uniaudio.data.encode import Encoder
 from uniaudio.data.manifests import CUTS, read_manifest
 from uniaudio.data.tokenize import tokenize
 from uniaudio.errors import InputError
 from uniaudio.recipes import building
+from uniaudio.tokenizers.caption import CaptionTokenizer
+from uniaudio.tokenizers.semantic import SemanticTokenizer
 from uniaudio.train.loop import LoopConfig, train
 from uniaudio.train.objectives.codec import CodecObjective, CodecObjectiveConfig
 from uniaudio.train.optim import OptimConfig
 
 FINE = {"fine_stride": 2, "fine_width": 320, "fine_blocks": 4, "synthesis_n_fft": 640}
-ENCODER_SIZES = ("num_mels", "mel_n_fft", "encoder_width", "encoder_blocks", "encoder_code_blocks")
+SHORT = {"short_mels": 32, "short_n_fft": 320, "short_stride": 4}
+ENCODER_SIZES = ("num_mels", "mel_n_fft", *SHORT, "encoder_width", "encoder_blocks", "encoder_code_blocks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +33,8 @@ class CodecRecipe:
     """The codec run. With `start` (a codec run's folder or an engine) the weights start there, and the codec keeps its
     sizes; with `objective.decoder_only=true` besides, its codes stay the same and only the decoder goes on learning,
     with `cut` from the first codebooks alone. `refine` then gives the decoder a fresh last stage of twice the frames;
-    with `decoder` (a run or an engine whose codes have the same vectors) it is that one's decoder instead.
+    `sharpen` gives the encoder short windows beside its long ones; with `decoder` (a run or an engine whose codes have
+    the same vectors) it is that one's decoder instead.
 
     Raises InputError for `crop_frames` or `cut` below 1.
     """
@@ -40,6 +46,7 @@ class CodecRecipe:
     start: str | None = None
     cut: int | None = None
     refine: bool = False
+    sharpen: bool = False
     decoder: str | None = None
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
@@ -72,6 +79,7 @@ def train_codec(overrides: list[str], corpus: Path, folder: Path, minutes: float
         codec = Codec(recipe.codec) if recipe.start is None else load_codec(recipe.start)[0]
         codec = codec if recipe.cut is None else codec.cut(recipe.cut)
         codec = codec.refined(**FINE) if recipe.refine else codec
+        codec = codec.refined(**SHORT) if recipe.sharpen else codec
         codec = codec if recipe.decoder is None else _with_decoder(codec, recipe.decoder)
     shape = codec.config
     crops = Crops(rows, recipe.crop_frames * shape.hop_length, shape.hop_length, shape.sample_rate, recipe.crops)
@@ -112,10 +120,19 @@ def load_encoder(model: str) -> Encoder:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if (Path(model) / "checkpoint").is_dir():
         return Encoder(load_codec(model)[0].to(device), device=device)
-    from uniaudio.engines import load
+    codec, semantic, captions = _load_model(model)
+    return Encoder(codec.to(device), semantic, captions, device)
 
-    reader = load(model).reader
-    return Encoder(reader.codec.to(device), reader.semantic, lambda: reader.captions, device)
+
+def _load_model(model: str) -> tuple[Codec, SemanticTokenizer | None, Callable[[], CaptionTokenizer]]:
+    """Return the tokenizers of an engine, or of a model that is only a codec."""
+    from uniaudio.engines import load
+    from uniaudio.engines.tokenizers import holds_tokenizers, load_tokenizers
+
+    if holds_tokenizers(weights.find(model)):
+        return *load_tokenizers(model), lambda: CaptionTokenizer(None)
+    engine = load(model)
+    return engine.codec, engine.reader.semantic, lambda: engine.reader.captions
 
 
 def _tokenizer_digest(encoder: Encoder) -> str:
@@ -135,9 +152,7 @@ def load_codec(model: str | Path) -> tuple[Codec, str]:
     folder = Path(model)
     loaded = checkpoint.load(folder / "checkpoint") if (folder / "checkpoint").is_dir() else None
     if loaded is None:
-        from uniaudio.engines import load
-
-        codec = load(str(model)).codec
+        codec = _load_model(str(model))[0]
         return codec, code_digest(codec)
     description: dict[str, Any] = loaded.config.get("objective", {})
     if "codec" not in description:
@@ -150,10 +165,28 @@ def load_codec(model: str | Path) -> tuple[Codec, str]:
     return codec.eval().requires_grad_(False), code_digest(codec)
 
 
-def code_digest(codec: Codec) -> str:
+def load_any_codec(
+    model: str | Path, kbps: float | None = None, online: bool = False
+) -> tuple[Codec | PublicCodec, str]:
+    """Return the codec that `load_codec` finds, or a public one in a folder or of a hub name, and its digest.
+
+    `kbps` and `online` (may a hub be asked?) are for a public one, see `open_codec`. Raises InputError as both do,
+    and for `kbps` with a codec of ours.
+    """
+    if is_public(model):
+        codec = open_codec(model, kbps=kbps, local_files_only=not online)
+        return codec, code_digest(codec)
+    if kbps is not None:
+        raise InputError(f"{model} has one bitrate: leave out kbps, which is for EnCodec, DAC and Mimi")
+    return load_codec(model)
+
+
+def code_digest(codec: Codec | PublicCodec) -> str:
     """Return a digest of the codebooks: stores and language models made with other codebooks do not fit."""
     import hashlib
 
+    if isinstance(codec, PublicCodec):
+        return codec.digest()
     digest = hashlib.sha256()
     for book in codec.quantizer.codebooks:
         digest.update(book.get_buffer("vectors").float().cpu().numpy().tobytes())

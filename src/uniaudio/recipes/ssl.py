@@ -100,11 +100,17 @@ def _teacher(recipe: HubertRecipe, rows: list[Row], folder: Path) -> SemanticTok
 
 
 def _fit(
-    features: SemanticFeatures, rows: list[Row], num_ids: int, limits: tuple[int, int], frame_rate: float, seed: int
+    features: SemanticFeatures,
+    rows: list[Row],
+    num_ids: int,
+    limits: tuple[int, int],
+    frame_rate: float,
+    seed: int,
+    centred: bool = False,
 ) -> SemanticTokenizer:
     """Return a tokenizer of `limits`: the recordings that the clusters see, and the directions that are kept."""
     few = recordings(rows, min(limits[0], _PLAYED_TWICE), seed + 1)
-    projected = ProjectedFeatures.fit(features, few, limits[1], seed)
+    projected = ProjectedFeatures.fit(features, few, limits[1], seed, centred)
     return SemanticTokenizer.fit(projected, recordings(rows, limits[0], seed), num_ids, seed, frame_rate)
 
 
@@ -150,9 +156,9 @@ class SemanticFit:
     """What of a network becomes tokens: a `layer`, its `directions` least disturbed by the vocal tract, `num_ids`
     clusters, fitted to `num_recordings` random training recordings."""
 
-    layer: int = 5
-    num_ids: int = 500
-    directions: int = 64
+    layer: int = 6
+    num_ids: int = 100
+    directions: int = 16
     num_recordings: int = 3000
     seed: int = 0
 
@@ -166,7 +172,7 @@ def fit_semantic(run: str | Path, corpus: Path, out: Path, fit: SemanticFit | No
     fit = fit or SemanticFit()
     features = layer_features(run, fit.layer)
     limits = fit.num_recordings, fit.directions
-    tokenizer = _fit(features, speech_rows(corpus), fit.num_ids, limits, features.frame_rate, fit.seed)
+    tokenizer = _fit(features, speech_rows(corpus), fit.num_ids, limits, features.frame_rate, fit.seed, centred=True)
     tokenizer.save(out)
     return tokenizer
 

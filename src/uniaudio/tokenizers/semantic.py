@@ -152,15 +152,18 @@ def _slopes(values: Tensor) -> Tensor:
 
 
 class ProjectedFeatures:
-    """Other features times a matrix [D, W], so that what another vocal tract changes weighs little."""
+    """Other features times a matrix [D, W], so that what another vocal tract changes weighs little.
 
-    def __init__(self, features: SemanticFeatures, matrix: Tensor) -> None:
-        self.inner, self.matrix = features, matrix
+    With `centred` they are first less their mean over the recording, which takes out what a voice does to all frames.
+    """
+
+    def __init__(self, features: SemanticFeatures, matrix: Tensor, centred: bool = False) -> None:
+        self.inner, self.matrix, self.centred = features, matrix, centred
         self.sample_rate, self.frame_rate = features.sample_rate, features.frame_rate
 
     @classmethod
     def fit(
-        cls, features: SemanticFeatures, recordings: Iterable[Audio], width: int, seed: int = 0
+        cls, features: SemanticFeatures, recordings: Iterable[Audio], width: int, seed: int = 0, centred: bool = False
     ) -> "ProjectedFeatures":
         """Find the matrix with recordings of speech, each also played faster or slower: then its pitch and formants
         are another speaker's, and frames at corresponding times say the same. Raises InputError for no recordings.
@@ -170,15 +173,16 @@ class ProjectedFeatures:
             speed = math.exp(chooser.uniform(-_SPEEDS, _SPEEDS))
             faster = Audio(audio.resample(round(audio.sample_rate / speed)).samples, audio.sample_rate)
             own, other = (features.features(codec_samples(a, features.sample_rate)[None])[0] for a in (audio, faster))
+            own, other = (_centred(part) for part in (own, other)) if centred else (own, other)
             place = ((torch.arange(len(own)) + 0.5) / speed).long().clamp(max=len(other) - 1)
             vectors.append(own)
             changes.append(other[place] - own)
         if not vectors:
             raise InputError("there are no recordings to compare with faster and slower ones: give some speech")
-        return cls(features, least_disturbed(torch.cat(vectors), torch.cat(changes), width))
+        return cls(features, least_disturbed(torch.cat(vectors), torch.cat(changes), width), centred)
 
     def settings(self) -> dict[str, Any]:
-        return {"kind": "projected", "of": self.inner.settings()}
+        return {"kind": "projected", "of": self.inner.settings(), "centred": self.centred}
 
     def tensors(self) -> dict[str, Tensor]:
         return {"matrix": self.matrix, **{_INNER + name: value for name, value in self.inner.tensors().items()}}
@@ -188,7 +192,12 @@ class ProjectedFeatures:
         if vectors.shape[-1] != len(self.matrix):
             widths = f"{vectors.shape[-1]} and {len(self.matrix)}"
             raise InputError(f"the semantic features and their matrix differ in width ({widths}): fit them again")
-        return vectors @ self.matrix
+        return (_centred(vectors) if self.centred else vectors) @ self.matrix
+
+
+def _centred(vectors: Tensor) -> Tensor:
+    """Return features [..., T, D] less their mean over the frames of their recording."""
+    return vectors - vectors.mean(-2, keepdim=True)
 
 
 def make_features(settings: dict[str, Any], tensors: Mapping[str, Tensor] | None = None) -> SemanticFeatures:
@@ -202,11 +211,11 @@ def make_features(settings: dict[str, Any], tensors: Mapping[str, Tensor] | None
     def own_hubert(config: dict[str, Any]) -> HubertFrames:
         return HubertFrames(from_dict(HubertConfig, config), given)
 
-    def projected(of: dict[str, Any]) -> ProjectedFeatures:
+    def projected(of: dict[str, Any], centred: bool = False) -> ProjectedFeatures:
         if "matrix" not in given:
             raise InputError("the matrix of the semantic features is missing: fetch the model again")
         inner = {name.removeprefix(_INNER): value for name, value in given.items() if name != "matrix"}
-        return ProjectedFeatures(make_features(of, inner), given["matrix"])
+        return ProjectedFeatures(make_features(of, inner), given["matrix"], centred)
 
     kinds: dict[str, Any] = {"hubert": HubertFeatures, "mel": MelFeatures}
     kinds |= {"own_hubert": own_hubert, "projected": projected}

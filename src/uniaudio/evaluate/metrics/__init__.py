@@ -8,8 +8,10 @@ from uniaudio.errors import InputError
 PACKAGES = ("jiwer", "pocketsphinx", "pystoi", "resemblyzer")
 # Judges that not everyone has: without one its figures are left out. Package -> how to get it.
 OPTIONAL = {
+    "onnxruntime": "pip install onnxruntime",
     "parselmouth": "pip install praat-parselmouth",
     "pesq": "pip install pesq (it has no wheel, so a C compiler is needed)",
+    "speechmos": "pip install speechmos",
     "visqol": "pip install --no-deps visqol-python",
 }
 
