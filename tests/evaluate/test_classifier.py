@@ -92,7 +92,7 @@ def test_music_is_heard_by_instrument_and_style():
         made = music.render(job)
         heard = listen(Audio(made.samples[None], RATE)).probabilities
         asked = labels_of(made.custom)
-        assert sorted(asked) == ["instrument", "mood", "style", "tempo"]
+        assert sorted(asked) == ["instrument", "style", "tempo"]
         right.append(class_accuracy(heard["instrument"], asked["instrument"]))
     assert np.mean(right) > 0.5
 
@@ -103,7 +103,7 @@ def test_what_is_heard_has_its_shapes_and_does_not_depend_on_level_rate_or_chann
     width = shipped().config.embedding
     assert heard.embedding.shape == (width,) and heard.seconds.shape == (int(clip.seconds), width)
     assert heard.distribution.sum() == pytest.approx(1) and len(heard.distribution) == 71 + 62
-    assert all(sum(heard.probabilities[kind].values()) == pytest.approx(1) for kind in ("style", "tempo", "mood"))
+    assert all(sum(heard.probabilities[kind].values()) == pytest.approx(1) for kind in ("style", "tempo"))
     assert embedder("own")(clip) == pytest.approx(heard.seconds)
     quiet = listen(Audio(np.repeat(clip.samples, 2, 0) * 0.25, RATE))
     assert quiet.embedding == pytest.approx(heard.embedding, abs=0.05)
@@ -139,8 +139,8 @@ def test_figures_get_worse_as_noise_gets_louder():
 
 def test_labels_of_custom_fields():
     assert labels_of({"classes": ["dog", "rain"]}) == {"event": ["dog", "rain"]}
-    music = {"instruments": ["piano"], "style": "waltz", "mood": "sad", "tempo_bpm": 100}
-    assert labels_of(music) == {"instrument": ["piano"], "style": ["waltz"], "mood": ["sad"], "tempo": ["moderate"]}
+    music = {"instruments": ["piano"], "style": "waltz", "tempo_bpm": 100}
+    assert labels_of(music) == {"instrument": ["piano"], "style": ["waltz"], "tempo": ["moderate"]}
     assert labels_of({"noise_type": "hum"}) == {}
 
 
@@ -154,7 +154,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     splits = ("train", "train", "train", "test")
     event = {"class": "dog", "start": 0.5, "end": 1.0}
     sound = {"classes": ["dog"], "events": [event]}
-    music = {"instruments": ["piano", "cello"], "style": "waltz", "mood": "sad", "tempo_bpm": 100}
+    music = {"instruments": ["piano", "cello"], "style": "waltz", "tempo_bpm": 100}
     for kind, custom in (("sound", sound), ("music", music)):
         rows = [
             {"id": f"{kind}{i}", "split": split, "seconds": 4.0, "custom": custom} for i, split in enumerate(splits)
@@ -180,7 +180,6 @@ def test_a_batch_is_the_same_twice_and_has_each_group_in_turn(corpora: Path):
         ("instrument", "piano"),
         ("instrument", "cello"),
         ("style", "waltz"),
-        ("mood", "sad"),
         ("tempo", "moderate"),
     ]
     for index, row in enumerate(labels):
@@ -230,7 +229,7 @@ def test_the_recipe_trains_resumes_exports_and_measures(
     monkeypatch.setattr("sys.argv", arguments)
     assert event_judge.main() == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" | ")[0] for line in lines[2:]] == ["| event", "| instrument", "| style", "| tempo", "| mood"]
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| event", "| instrument", "| style", "| tempo"]
     judge = classifier.load(tmp_path / "out")
     assert judge.config == SMALL and "seed None" in (tmp_path / "out" / "README.md").read_text()
 

@@ -139,7 +139,6 @@ def test_events_are_found_in_captions_and_instructions(text: str, events: list[s
 def test_what_a_caption_of_music_names():
     found = named_in("A sad jazz piece for tenor saxophone with double bass, very slow in tempo.")
     assert set(found) == {
-        Named("mood", ("sad",)),
         Named("style", ("jazz piano", "swing")),
         Named("instrument", ("tenor saxophone",)),
         Named("instrument", ("double bass",)),

@@ -1,4 +1,4 @@
-"""The offline judge of sound and music: a small network that hears events, instruments, styles, tempos and moods.
+"""The offline judge of sound and music: a small network that hears events, instruments, styles and tempos.
 
 It is ours and was trained on made audio that no model is trained on (docs/evaluation-judges.md): a table that quotes it
 says so with `JUDGE`.
@@ -21,7 +21,7 @@ from uniaudio import checkpoint, config
 from uniaudio.audio.io import Audio
 from uniaudio.audio.spectral import LogMel
 from uniaudio.data.synthesize.events import EVENTS
-from uniaudio.data.synthesize.music_captions import MOODS, TEMPOS, tempo_words
+from uniaudio.data.synthesize.music_captions import TEMPOS, tempo_words
 from uniaudio.data.synthesize.music_patterns import INSTRUMENTS
 from uniaudio.data.synthesize.music_styles import STYLES
 
@@ -34,22 +34,23 @@ _RANGE = 9.2  # nats: what is more than 80 dB below the loudest band counts as s
 
 
 def made_labels() -> dict[str, tuple[str, ...]]:
-    """Return the labels of made sound and music by kind: event, instrument, style, tempo, mood."""
+    """Return the labels of made sound and music by kind: event, instrument, style, tempo.
+
+    Moods are not among them: a made piece's follows from its level too, of which the judge knows nothing.
+    """
     return {
         "event": tuple(EVENTS),
         "instrument": (*INSTRUMENTS, "drums"),
         "style": tuple(STYLES),
         "tempo": tuple(words[0] for _, words in TEMPOS),
-        "mood": tuple(words[0] for words in MOODS.values()),
     }
 
 
 def labels_of(custom: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the labels by kind that the custom fields of a made recording name; {} where they name none."""
     if "instruments" in custom:
-        named = {kind: [str(custom[kind])] for kind in ("style", "mood")}
         tempo = tempo_words(float(custom["tempo_bpm"]))[0]
-        return {"instrument": list(custom["instruments"]), "tempo": [tempo], **named}
+        return {"instrument": list(custom["instruments"]), "style": [str(custom["style"])], "tempo": [tempo]}
     return {"event": list(custom["classes"])} if "classes" in custom else {}
 
 
@@ -58,7 +59,7 @@ class ClassifierConfig:
     """Sizes of the judge. Of the kinds in `one_of` a recording has one label, of the others any number."""
 
     labels: dict[str, tuple[str, ...]] = field(default_factory=made_labels)
-    one_of: tuple[str, ...] = ("style", "tempo", "mood")
+    one_of: tuple[str, ...] = ("style", "tempo")
     n_fft: int = 1024
     hop_length: int = 250
     num_mels: int = 64

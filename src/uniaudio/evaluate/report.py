@@ -1,7 +1,7 @@
 """Figures with their uncertainty, as a table for the terminal and as `results.json`."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,43 @@ def table(results: dict[str, Any]) -> str:
             padded = "   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
             lines.append(f"{head} {padded}".rstrip())
     return "\n".join(lines)
+
+
+def task_table(tasks: Mapping[str, Any]) -> str:
+    """Return the results of tasks as aligned text: figures down, columns across, and below why a cell is empty."""
+    lines: list[str] = []
+    for task, result in tasks.items():
+        columns = result["columns"]
+        names = list(next(iter(columns.values()))["figures"])
+        cells = [[f"{task}, {result['clips']} clips", *columns]]
+        cells += [[f"  {name}", *(_cell(column["figures"][name]) for column in columns.values())] for name in names]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines += [
+            "   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+        ]
+        lines += [f"  - {name}: {why}" for name, column in columns.items() for why in _reasons(column["figures"])]
+        lines += [
+            f"  {name}: real-time factor {column['real_time_factor']:.2f}"
+            for name, column in columns.items()
+            if "real_time_factor" in column
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(figure: Any) -> str:
+    if isinstance(figure, str):
+        return "-"
+    interval = f" [{figure['low']:.2f}, {figure['high']:.2f}]" if "low" in figure else ""
+    return f"{figure['mean']:.3f}{interval}"
+
+
+def _reasons(figures: Mapping[str, Any]) -> list[str]:
+    """Return why figures are missing; one reason for all of a column stands once."""
+    missing = {name: why for name, why in figures.items() if isinstance(why, str)}
+    if len(missing) == len(figures) and len(set(missing.values())) == 1:
+        return list(set(missing.values()))
+    return [f"{name}: {why}" for name, why in missing.items()]
 
 
 def _sections(results: dict[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

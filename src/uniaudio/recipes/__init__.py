@@ -80,15 +80,17 @@ def evaluate(
     For `codec` alone, `model` may also be the folder of a codec run, or a public codec (a folder or a hub name).
     """
     from uniaudio import ui
-    from uniaudio.evaluate.report import table
+    from uniaudio.evaluate.report import table, task_table
     from uniaudio.evaluate.run import evaluate_tasks
     from uniaudio.recipes.codec import load_any_codec
 
     codec = load_any_codec(model)[0] if tasks == ["codec"] else None
     results, clips = evaluate_tasks(tasks, model, data, out, limit, seed, codec, workers)
     shown = [ui.Clip(title=c.title, task=c.task, path=c.path, inputs=c.inputs, seed=seed, model=model) for c in clips]
-    ui.write_page(out, f"Evaluation of {model}", shown, table(results).splitlines())
-    print(table(results))
+    tables = [task_table(results["tasks"])] if results["tasks"] else []
+    tables += [table({"codec": results["codec"]})] if "codec" in results else []
+    ui.write_page(out, f"Evaluation of {model}", shown, "\n".join(tables).splitlines())
+    print("\n".join(tables))
 
 
 def compare(first: Path, second: Path, column: str) -> list[str]:

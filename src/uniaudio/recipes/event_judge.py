@@ -46,7 +46,7 @@ class EventJudgeRecipe:
     objective: ClassifierObjectiveConfig = field(default_factory=ClassifierObjectiveConfig)
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
-            steps=1500,
+            steps=2500,
             ema_decay=0.998,
             optim=OptimConfig(name="muon", lr=2e-3, matrix_lr=0.01, warmup_steps=50, schedule="wsd", decay_share=0.4),
         )

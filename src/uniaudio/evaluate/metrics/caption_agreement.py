@@ -1,6 +1,6 @@
 """Does the sound say what its caption says? Offline by our own judge, by CLAP (Wu et al. 2023) where a model is named.
 
-Offline, what the caption names (events, instruments, style, tempo, mood; in the words of made captions) is looked for
+Offline, what the caption names (events, instruments, style, tempo; in the words of made captions) is looked for
 in what the judge hears; a table that quotes it says so with `classifier.JUDGE`.
 """
 
@@ -14,7 +14,7 @@ from uniaudio.audio.io import Audio
 
 _CHANGING = {"loud", "soft", "quiet", "faint", "loudly", "softly", "quietly", "faintly"}  # they part a phrase's words
 _ARTICLES = ("a ", "an ", "the ", "someone's ")
-_OF_MUSIC = ("style", "tempo", "mood")  # their words count only beside an instrument
+_OF_MUSIC = ("style", "tempo")  # their words count only beside an instrument
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def named_in(caption: str) -> list[Named]:
 def _phrases() -> tuple[re.Pattern[str], dict[str, tuple[Named, ...]]]:
     """Return a pattern of every phrase that names something, and what each names."""
     from uniaudio.data.synthesize.events import EVENTS
-    from uniaudio.data.synthesize.music_captions import MOODS, TEMPOS
+    from uniaudio.data.synthesize.music_captions import TEMPOS
     from uniaudio.data.synthesize.music_patterns import INSTRUMENTS, QUARTETS
     from uniaudio.data.synthesize.music_styles import STYLES
 
@@ -79,10 +79,9 @@ def _phrases() -> tuple[re.Pattern[str], dict[str, tuple[Named, ...]]]:
             names[_bare(phrase), "event"].add(label)
     for instrument in (*INSTRUMENTS, "drums"):
         names[instrument, "instrument"].add(instrument)
-    for kind, table in (("tempo", [words for _, words in TEMPOS]), ("mood", list(MOODS.values()))):
-        for words in table:
-            for word in words:
-                names[word, kind].add(words[0])
+    for _, words in TEMPOS:
+        for word in words:
+            names[word, "tempo"].add(words[0])
     for label, style in STYLES.items():
         for phrase in style.words:
             if (phrase.lower(), "instrument") not in names:
