@@ -30,6 +30,7 @@ FOLDER = Path(__file__).parent / "judge"
 SAMPLE_RATE = 16000
 _MIN_SECONDS = 0.5
 _SILENT = 1e-4  # peak
+_PART_SECONDS = 3
 _RANGE = 9.2  # nats: what is more than 80 dB below the loudest band counts as silence
 
 
@@ -167,14 +168,31 @@ def listen(audio: Audio, judge: Classifier | None = None) -> Heard:
         frames = judge.frames(judge.mel(torch.from_numpy(samples)))
         window = min(judge.config.frames_per_second, frames.shape[1])
         whole = frames.shape[1] // window
-        parts = frames[0, : whole * window].unflatten(0, (whole, window))  # [seconds, frames, C]
-        embedding, seconds = judge.pool(frames), judge.pool(parts)
-        logits = judge.classify(embedding)
+        embedding = judge.pool(frames)
+        seconds = judge.pool(frames[0, : whole * window].unflatten(0, (whole, window)))  # [seconds, D]
+        logits = _logits(judge, frames, embedding)
     one_of = judge.config.one_of
-    shares = {kind: (x.softmax(1) if kind in one_of else x.sigmoid())[0].tolist() for kind, x in logits.items()}
-    many = torch.cat([x for kind, x in logits.items() if kind not in one_of], 1)
+    shares = {kind: (x.softmax(0) if kind in one_of else x.sigmoid()).tolist() for kind, x in logits.items()}
+    many = torch.cat([x for kind, x in logits.items() if kind not in one_of])
     named = {kind: dict(zip(judge.config.labels[kind], values, strict=True)) for kind, values in shares.items()}
-    return Heard(named, embedding[0].numpy(), seconds.numpy(), many.softmax(1)[0].double().numpy())
+    return Heard(named, embedding[0].numpy(), seconds.numpy(), many.softmax(0).double().numpy())
+
+
+def _logits(judge: Classifier, frames: Tensor, embedding: Tensor) -> dict[str, Tensor]:
+    """Return the logits [L] of each kind for the features [1, T, C] and the embedding [1, D] of a clip.
+
+    What a clip may have any number of can be short: there the whole clip has as much say as the part of 3 s that is
+    surest.
+    """
+    size, length = _PART_SECONDS * judge.config.frames_per_second, frames.shape[1]
+    starts = [*range(0, max(1, length - size), size // 2), max(0, length - size)]
+    parts = judge.classify(
+        judge.pool(torch.stack([frames[0, start : start + size] for start in dict.fromkeys(starts)]))
+    )
+    whole = judge.classify(embedding)
+    return {
+        kind: x[0] if kind in judge.config.one_of else (x[0] + parts[kind].amax(0)) / 2 for kind, x in whole.items()
+    }
 
 
 @functools.cache

@@ -33,6 +33,7 @@ from uniaudio.evaluate.metrics.wer import character_errors, word_errors
 # What a clip adds to a figure: (value, weight). The figure is the sum of the values over the sum of the weights, so
 # that word errors count by words; of most metrics the weight is 1.
 Score = tuple[float, float]
+LEAST_VECTORS = 32  # seconds; with few the distance is too large, but columns of one set have equally many
 OWN_JUDGE = "our own classifier of made audio"
 
 
@@ -248,7 +249,7 @@ SET_METRICS: Mapping[str, SetMetric] = {
     "frechet_distance": SetMetric(
         about=f"Frechet distance from the references, over the seconds of {OWN_JUDGE}",
         better="lower",
-        judge=lambda own, reference: frechet_distance(reference, own),
+        judge=lambda own, reference: frechet_distance(reference, own, LEAST_VECTORS),
     ),
     "diversity": SetMetric(
         about=f"mean cosine distance between seconds, by {OWN_JUDGE}",

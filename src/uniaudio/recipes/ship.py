@@ -1,4 +1,4 @@
-"""Put the trained parts together as a model folder: codec run + duration run + language-model run -> engine."""
+"""Put trained parts together as a model folder: codec, duration and language-model runs, or a codec alone."""
 
 import argparse
 import sys
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from uniaudio import checkpoint, config
 from uniaudio.engines.bundle import save_engine
 from uniaudio.engines.items import ItemReader
+from uniaudio.engines.tokenizers import save_tokenizers
 from uniaudio.engines.tokens import TokenEngine
 from uniaudio.errors import InputError
 from uniaudio.lm import orders
@@ -19,6 +20,7 @@ from uniaudio.lm.sampling import Sampling
 from uniaudio.recipes.codec import load_codec
 from uniaudio.sequence.layout import Layout
 from uniaudio.sequence.vocabulary import Vocabulary
+from uniaudio.tokenizers.semantic import SemanticTokenizer
 
 SAMPLING = Sampling(temperature=0.4, top_k=30)  # chosen on the dev split
 
@@ -65,18 +67,28 @@ def main() -> int:
     parser.add_argument("--codec", type=Path, default=Path("runs/codec_mini"))
     parser.add_argument("--durations", type=Path, default=Path("runs/durations_mini"))
     parser.add_argument("--lm", type=Path, default=Path("runs/tts_mini"))
+    parser.add_argument("--semantic", type=Path, help="a semantic tokenizer, for a model that is only a codec")
+    parser.add_argument("--only-codec", action="store_true", help="leave durations and language model out")
     parser.add_argument("--name", default="uniaudio-mini")
     parser.add_argument("--card", type=Path, required=True, help="the model card (README.md of the model)")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     try:
-        engine = assemble(options.codec, options.durations, options.lm, options.name)
-        save_engine(options.out, engine, options.card.read_text(encoding="utf-8"))
+        card = options.card.read_text(encoding="utf-8")
+        if options.only_codec:
+            semantic = None if options.semantic is None else SemanticTokenizer.load(options.semantic)
+            codec = load_codec(options.codec)[0]
+            save_tokenizers(options.out, options.name, codec, semantic, card)
+            values = {"codec": sum(p.numel() for p in codec.parameters())}
+        else:
+            engine = assemble(options.codec, options.durations, options.lm, options.name)
+            save_engine(options.out, engine, card)
+            values = count_values(engine)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     size = sum(path.stat().st_size for path in options.out.iterdir()) / 1e6
-    print(f"{options.out}: {count_values(engine)} values, {size:.1f} MB")
+    print(f"{options.out}: {values} values, {size:.1f} MB")
     return 0
 
 

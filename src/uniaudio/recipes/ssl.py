@@ -157,8 +157,8 @@ class SemanticFit:
     clusters, fitted to `num_recordings` random training recordings."""
 
     layer: int = 6
-    num_ids: int = 100
-    directions: int = 16
+    num_ids: int = 50
+    directions: int = 24
     num_recordings: int = 3000
     seed: int = 0
 
