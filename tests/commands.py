@@ -1,5 +1,6 @@
 """The shell commands that the documentation shows, and whether the program understands them."""
 
+import importlib
 import re
 import shlex
 import sys
@@ -23,13 +24,14 @@ def shell_calls(path: Path) -> list[list[str]]:
 
 def recipe_configs() -> dict[str, Any]:
     """Return the config that `uniaudio train` starts from, for every recipe."""
-    from uniaudio.recipes import codec, debug, lm, ssl
+    from uniaudio.recipes import codec, debug, event_judge, lm, ssl
 
     return {
         "codec_mini": codec.CodecRecipe(),
         "durations_mini": lm.DurationRecipe(),
         "tts_mini": lm.TtsRecipe(),
         "hubert_mini": ssl.HubertRecipe(),
+        "event_judge": event_judge.EventJudgeRecipe(),
         "codec_debug": debug._LOOP,
         "tts_debug": debug._LOOP,
     }
@@ -46,11 +48,9 @@ def check_call(call: list[str]) -> None:
         config.override(recipe_configs()[values.recipe], values.changes)
 
 
-def check_ship(call: list[str], empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail unless `python -m uniaudio.recipes.ship` takes these options; in the folder `empty` it finds no run."""
-    from uniaudio.recipes import ship
-
-    assert call[:3] == ["python", "-m", "uniaudio.recipes.ship"]
+def check_module(call: list[str], empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail unless `python -m uniaudio.recipes.NAME` takes these options; in the folder `empty` it finds nothing."""
+    assert call[:2] == ["python", "-m"] and call[2] in ("uniaudio.recipes.ship", "uniaudio.recipes.ssl")
     monkeypatch.chdir(empty)
     monkeypatch.setattr(sys, "argv", call[2:])
-    assert ship.main() == 2  # argparse would have raised SystemExit
+    assert importlib.import_module(call[2]).main() == 2  # argparse would have raised SystemExit

@@ -85,7 +85,7 @@ def test_python_block_is_short_and_runs(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("name", ["README.md", "docs/training.md", "docs/data.md", "docs/scale.md"])
 def test_commands_are_understood(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.commands import check_call, check_ship, shell_calls
+    from tests.commands import check_call, check_module, shell_calls
 
     calls = shell_calls(ROOT / name)
     known = {"uniaudio", "python", "make", "apt-get", "source", "tensorboard", "ray"}
@@ -97,7 +97,7 @@ def test_commands_are_understood(name: str, tmp_path: Path, monkeypatch: pytest.
         if call[0] == "uniaudio":
             check_call(call)
         elif call[0] == "python":
-            check_ship(call, tmp_path, monkeypatch)
+            check_module(call, tmp_path, monkeypatch)
 
 
 def test_every_recipe_is_checked() -> None:

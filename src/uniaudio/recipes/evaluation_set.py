@@ -3,6 +3,7 @@
 import argparse
 import functools
 import hashlib
+import itertools
 import json
 import sys
 from collections.abc import Mapping
@@ -16,12 +17,13 @@ from uniaudio.data.manifests import recording_cut
 from uniaudio.data.synthesize.speech import Utterance, plan, render
 from uniaudio.errors import InputError
 from uniaudio.evaluate.baselines.retrieval import Training
-from uniaudio.evaluate.cases import find_examples, read_cases
+from uniaudio.evaluate.cases import Case, find_examples, read_cases
 from uniaudio.evaluate.columns import NEAREST
 from uniaudio.evaluate.heard import RATE
 from uniaudio.tasks import TASKS
 
 MIN_SECONDS, MAX_SECONDS = 1.2, 6.0
+QUIET = 0.02  # peak
 VERSION = 1
 _FREE = ("text_to_sound", "text_to_music")  # their clips may be cut, and they have a retrieval baseline
 
@@ -30,11 +32,12 @@ def write_set(data: Path, out: Path, each: int, tasks: list[str]) -> int:
     """Write `each` test examples of every task into `out`/TASK, their sound into `out`/audio; return its bytes.
 
     Voices of espeak-ng are left out: the offline recogniser understands them too badly for word errors to mean much.
-    Sound that several examples share is written once. Raises InputError for a task without test examples.
+    Silent ones are, too. Sound that several examples share is written once. Raises InputError for a task without test
+    examples.
     """
     files = _Files(out / "audio")
     for task in tasks:
-        cases = read_cases(data, task, each, _fits)
+        cases = itertools.islice((case for case in read_cases(data, task, 3 * each, _fits) if _sounds(case)), each)
         examples = [_frozen(case.example, files) for case in cases]
         if task == "speech_edit":
             examples = [_with_real_source(example, utterances(data), files) for example in examples]
@@ -70,6 +73,11 @@ class _Files:
 def _fits(example: Example) -> bool:
     is_short = MIN_SECONDS <= example.seconds <= MAX_SECONDS or example.task in _FREE
     return is_short and not str(example.labels.get("speaker", "")).startswith("espeak")
+
+
+def _sounds(case: Case) -> bool:
+    """Is there something to hear in the part that is kept? Some scenes and pieces begin with silence."""
+    return bool(abs(_short(case.reference.audio).samples).max() > QUIET)
 
 
 def _frozen(example: Example, files: _Files) -> Example:
