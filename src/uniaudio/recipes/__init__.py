@@ -89,8 +89,8 @@ def evaluate(
     shown = [ui.Clip(title=c.title, task=c.task, path=c.path, inputs=c.inputs, seed=seed, model=model) for c in clips]
     tables = [task_table(results["tasks"])] if results["tasks"] else []
     tables += [table({"codec": results["codec"]})] if "codec" in results else []
+    print("\n".join(tables), flush=True)
     ui.write_page(out, f"Evaluation of {model}", shown, "\n".join(tables).splitlines())
-    print("\n".join(tables))
 
 
 def compare(first: Path, second: Path, column: str) -> list[str]:
