@@ -21,7 +21,7 @@ from uniaudio.data.sequences import SequenceReader
 from uniaudio.data.shards import KINDS, Shards, Tokenized, write_shard
 from uniaudio.lm.interface import Legal
 from uniaudio.lm.orders import build
-from uniaudio.recipes.lm import CAPTION_DIM, FRAME_RATE, TtsRecipe, lm_config, token_folders
+from uniaudio.recipes.lm import CAPTION_DIM, FRAME_RATE, LMRecipe, lm_config, token_folders
 from uniaudio.sequence.layout import Layout
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.tasks import TASKS
@@ -38,7 +38,7 @@ def resident_mb() -> float:
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
 
 
-def against_training(tokens: Path, layout: Layout, recipe: TtsRecipe) -> dict[str, float]:
+def against_training(tokens: Path, layout: Layout, recipe: LMRecipe) -> dict[str, float]:
     """Return target frames per second of the loader alone and of training steps, in the same run."""
     sources = [Shards(folder / "train") for folder in token_folders(tokens)]
     tasks = sorted({KINDS[kind] for shards in sources for kind in np.unique(shards.kind)} & set(TASKS))
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    recipe = TtsRecipe()
+    recipe = LMRecipe()
     layout = Layout(Vocabulary.new(recipe.num_codebooks, recipe.codebook_size))
     with tempfile.TemporaryDirectory() as folder:
         write_cuts(Path(folder), options.cuts)

@@ -37,6 +37,9 @@ class FakeEngine:
     calls: list[dict[str, Any]] = field(default_factory=list)
     fails: BaseException | None = None
 
+    def sampling_for(self, task_name: str) -> Sampling:
+        return self.sampling
+
     def generate(
         self,
         task_name: str,
@@ -317,7 +320,7 @@ def test_data_and_prepare_pass_everything_on(tmp_path: Path, monkeypatch: pytest
     assert main(["data", "judge", folder, "--limit", "7"]) == 0
     assert main(["prepare", "musan", "--source", folder, "--out", f"{folder}/out"]) == 0
     assert calls == [
-        ("pair", tmp_path, tmp_path / "out", ["tts", "speech_edit"], 2),
+        ("pair", tmp_path, tmp_path / "out", ["tts", "speech_edit"], 2, None),
         ("align", tmp_path, 3),
         ("report", tmp_path, tmp_path / "report", None, 1),
         ("judge", tmp_path, tmp_path / "examples", 7, 0),

@@ -57,7 +57,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipes.tokenize(folder / "examples" / "tts", folder / "tokens", str(folder / "codec"))
     durations = [*SHORT, "model.width=16", "model.layers=1", "batch_size=2"]
     recipes.run("durations_mini", durations, corpus=folder / "tokens", run=folder / "durations")
-    recipes.run("tts_mini", LM_RUN, corpus=folder / "tokens", run=folder / "lm")
+    recipes.run("mini", LM_RUN, corpus=folder / "tokens", run=folder / "lm")
     engine = assemble(folder / "codec", folder / "durations", folder / "lm", "tiny")
     save_engine(folder / "tiny", engine, "# tiny\n")
     return folder
@@ -97,7 +97,9 @@ def test_a_finer_decoder_serves_the_same_codes(work: Path):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_every_code_order_trains_ships_and_speaks(work: Path, order: str):
-    recipes.run("tts_mini", [*LM_RUN, f"order={order}"], corpus=work / "tokens", run=work / order)
+    recipes.run(
+        "mini", [*LM_RUN, f"order={order}", "objective.local_share=1.0"], corpus=work / "tokens", run=work / order
+    )
     engine = assemble(work / "codec", work / "durations", work / order, order)
     save_engine(work / f"{order}-model", engine, f"# {order}\n")
     loaded = load(str(work / f"{order}-model"))
@@ -110,9 +112,9 @@ def test_every_code_order_trains_ships_and_speaks(work: Path, order: str):
 
 def test_a_language_model_starts_from_a_trained_one(work: Path):
     start = [f"start={work / 'tiny'}"]
-    recipes.run("tts_mini", [*LM_RUN, *start], corpus=work / "tokens", run=work / "more")
+    recipes.run("mini", [*LM_RUN, *start], corpus=work / "tokens", run=work / "more")
     with pytest.raises(InputError, match="other sizes"):
-        recipes.run("tts_mini", [*LM_RUN, *start, "global_.layers=2"], corpus=work / "tokens", run=work / "other")
+        recipes.run("mini", [*LM_RUN, *start, "global_.layers=2"], corpus=work / "tokens", run=work / "other")
 
 
 def test_tokenizing_again_does_nothing(work: Path):
@@ -137,7 +139,7 @@ def test_only_the_splits_of_the_corpus_are_tokenised(work: Path, tmp_path: Path)
     recipes.tokenize(tmp_path / "speech", tmp_path / "out", str(work / "codec"))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dev", "tokens.json"]
     with pytest.raises(InputError, match="no example of tts"):
-        recipes.run("tts_mini", [*LM_RUN, "max_seconds=0.1"], corpus=work / "tokens", run=tmp_path / "run")
+        recipes.run("mini", [*LM_RUN, "max_seconds=0.1"], corpus=work / "tokens", run=tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def test_only_the_splits_of_the_corpus_are_tokenised(work: Path, tmp_path: Path)
 )
 def test_a_recipe_that_does_not_fit_the_tokens_is_refused(work: Path, tmp_path: Path, changes: list[str], says: str):
     with pytest.raises(InputError, match=says):
-        recipes.run("tts_mini", [*LM_RUN, *changes], corpus=work / "tokens", run=tmp_path / "run")
+        recipes.run("mini", [*LM_RUN, *changes], corpus=work / "tokens", run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

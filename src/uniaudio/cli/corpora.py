@@ -83,6 +83,7 @@ def _data_options(parser: Parser) -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the folder with the data")
     parser.option("--out", type=Path, metavar="DIR", help="where to write (pair: needed; report: FOLDER/report)")
     parser.option("--tasks", metavar="A,B", help="pair only these tasks (all that the corpora allow)")
+    parser.option("--most", type=number(int, 1), metavar="N", help="pair: a random choice of N examples of each split")
     parser.option("--examples", type=Path, metavar="DIR", help="judge: the examples (FOLDER/examples)")
     limit = number(int, 0)
     parser.option("--limit", type=limit, default=200, metavar="N", help="listen to N recordings of each kind, 0: all")
@@ -102,7 +103,7 @@ def _data(options: Namespace) -> None:
         for task in tasks:
             check_name(task, TASKS, "task")
         check_folder(options.out)
-        recipes.pair(options.folder, options.out, tasks, options.seed)
+        recipes.pair(options.folder, options.out, tasks, options.seed, options.most)
     elif options.action == "align":
         recipes.align(options.folder, options.workers)
     elif options.action == "report":

@@ -26,6 +26,7 @@ _SAMPLING: dict[str, tuple[Callable[[str], Any], str]] = {
     "seed": (seed, "the same seed gives the same audio"),
     "temperature": (number(float, 0), "0 always takes the likeliest code; higher is more varied"),
     "top_k": (number(int, 0), "sample from this many likeliest codes; 0 from all"),
+    "guidance": (number(float, 1), "how much the conditions count; 1 is plain sampling, more takes twice as long"),
     "top_p": (number(float, 0, 1, above=True), "sample from the likeliest codes of this probability in all"),
 }
 
@@ -66,7 +67,7 @@ def _run(task: Task, options: Namespace) -> None:
 
     engine = engines.load(options.model)
     given = {name: value for name in _SAMPLING if (value := getattr(options, name)) is not None}
-    sampling = replace(engine.sampling, **given)
+    sampling = replace(engine.sampling_for(task.name), **given)
     seconds = getattr(options, "seconds", None)
     with _progress(task.name, options.quiet) as on_frame:
         started = time.perf_counter()

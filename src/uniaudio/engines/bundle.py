@@ -51,6 +51,7 @@ def _build(loaded: checkpoint.Checkpoint) -> TokenEngine:
     codec_config = config.from_dict(CodecConfig, data["codec"])
     lm_config = orders.read_config(data["lm"])
     sampling = config.from_dict(Sampling, data["sampling"])
+    task_sampling = {task: config.from_dict(Sampling, one) for task, one in data.get("task_sampling", {}).items()}
     if not isinstance(name, str) or not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
         raise TypeError("name must be a text and tasks a list of texts")
     if caption is not None and not isinstance(caption, str):
@@ -67,7 +68,7 @@ def _build(loaded: checkpoint.Checkpoint) -> TokenEngine:
     if semantic is not None and semantic.num_ids > vocabulary.section("semantic").size:
         raise InputError("the semantic tokens do not fit their section of the vocabulary; fetch the model again")
     reader = ItemReader(codec, durations, semantic, caption)
-    return TokenEngine(name, tuple(tasks), codec, lm, Layout(vocabulary), reader, sampling)
+    return TokenEngine(name, tuple(tasks), codec, lm, Layout(vocabulary), reader, sampling, task_sampling)
 
 
 def _check_fit(vocabulary: Vocabulary, codec: CodecConfig, lm: orders.LMConfig) -> None:
@@ -107,6 +108,7 @@ def save_engine(folder: Path, engine: TokenEngine, card: str) -> None:
         "semantic": None if reader.semantic is None else reader.semantic.features.settings(),
         "caption": reader.caption_model,
         "sampling": asdict(engine.sampling),
+        "task_sampling": {task: asdict(one) for task, one in engine.task_sampling.items()},
     }
     extra = {"vocabulary.json": engine.layout.vocabulary.to_json(), "README.md": card}
     checkpoint.save(folder, pack(tensors), data, extra=extra)

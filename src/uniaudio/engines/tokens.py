@@ -18,7 +18,7 @@ from uniaudio.engines.items import ItemReader, as_text
 from uniaudio.errors import InputError
 from uniaudio.lm.interface import GenerationRequest, LanguageModel, Legal
 from uniaudio.lm.sampling import Sampling, make_generators
-from uniaudio.sequence.batch import collate
+from uniaudio.sequence.batch import collate, hide_conditions
 from uniaudio.sequence.layout import ROLES, Items, Layout, is_aligned
 from uniaudio.tasks import Task
 from uniaudio.tokenizers.text import NOTHING_TO_SPEAK, clean_text, split_clauses
@@ -41,13 +41,19 @@ class TokenEngine:
         layout: Layout,
         reader: ItemReader,
         sampling: Sampling,
+        task_sampling: Mapping[str, Sampling] | None = None,
     ) -> None:
         self.name, self.tasks, self.codec, self.lm = name, tasks, codec, lm
         self.layout, self.reader, self.sampling = layout, reader, sampling
+        self.task_sampling = dict(task_sampling or {})
 
     @property
     def sample_rate(self) -> int:
         return self.codec.config.sample_rate
+
+    def sampling_for(self, task_name: str) -> Sampling:
+        """Return how a task is sampled unless a call says otherwise."""
+        return self.task_sampling.get(task_name, self.sampling)
 
     def generate(
         self,
@@ -65,7 +71,7 @@ class TokenEngine:
         """
         task = check_request(self, task_name, request)
         _check_seconds(task, seconds)
-        sampling = sampling or self.sampling
+        sampling = sampling or self.sampling_for(task_name)
         if task.length == "text":
             items = self.reader.read_parts(task, request, split_text(as_text(request["text"])))
         else:
@@ -115,6 +121,10 @@ class TokenEngine:
         bounds = [self.num_frames(task, item, samplings[0], seconds) for item in items]
         longest = max(high for _, high in bounds)
         batch = collate([self.layout.prompt(task, item) for item in items], vector_dim_of(items))
+        if samplings[0].guidance != 1:
+            batch = batch.twice()
+            rows = torch.arange(len(batch.lengths)) >= len(items)
+            batch.frames = hide_conditions(batch, rows, self.layout.vocabulary.fill)
         request = GenerationRequest(
             legal=self.legal(task),
             min_frames=torch.tensor([low for low, _ in bounds]),

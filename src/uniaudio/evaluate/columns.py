@@ -129,7 +129,7 @@ def baseline_column(cases: Sequence[Case], folder: Path, baseline: Baseline, tra
 def _generate(engine: TokenEngine, batch: Sequence[Case], seed: int) -> tuple[dict[str, Audio], dict[str, str]]:
     """Return the clips of a batch, and why there is none of some: then each is generated alone."""
     task = TASKS[batch[0].example.task]
-    samplings = [replace(engine.sampling, seed=seed + zlib.crc32(case.id.encode())) for case in batch]
+    samplings = [replace(engine.sampling_for(task.name), seed=seed + zlib.crc32(case.id.encode())) for case in batch]
     seconds = batch[0].reference.audio.seconds if task.length == "seconds" else None
     try:
         made = engine.generate_batch(task.name, [case.request for case in batch], samplings, seconds=seconds)

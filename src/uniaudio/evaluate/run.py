@@ -151,7 +151,8 @@ def _same_settings(path: Path, engine: TokenEngine, cases: list[Case], seed: int
         for value in part.state_dict().values() if isinstance(part, nn.Module) else ():
             digest.update(value.numpy().tobytes())
     ids = [case.id for case in cases]
-    settings = {"weights": digest.hexdigest(), "sampling": asdict(engine.sampling), "seed": seed, "examples": ids}
+    sampling = asdict(engine.sampling_for(cases[0].example.task))
+    settings = {"weights": digest.hexdigest(), "sampling": sampling, "seed": seed, "examples": ids}
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings:
         raise InputError(f"{path.parent} holds clips of another model, seed or set of examples; give another --out")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -40,6 +40,7 @@ class Batch(Protocol):
 class GenerationRequest:
     """How to continue the prompts of a batch: bounds [B] on the number of frames, one random stream per row.
 
+    With guidance the batch has 2 B rows: the prompts of all requests, then the same ones without conditions.
     `on_frame` is called with the number of frames made so far (a progress bar).
     """
 
@@ -50,6 +51,11 @@ class GenerationRequest:
     sampling: Sampling
     generators: list[torch.Generator]
     on_frame: Callable[[int], None] | None = None
+
+    @property
+    def copies(self) -> int:
+        """How many rows of the batch belong to a request."""
+        return 1 if self.sampling.guidance == 1 else 2
 
 
 class LanguageModel(Protocol):

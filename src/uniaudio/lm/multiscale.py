@@ -14,20 +14,24 @@ from torch.nn import functional
 
 from uniaudio.lm.frame_model import FrameModel, choose_first, score_legal, slot_loss
 from uniaudio.lm.interface import Batch, GenerationRequest, Legal
-from uniaudio.lm.sampling import sample
+from uniaudio.lm.sampling import guide, sample
 from uniaudio.nn.cache import KeyValueCache
 from uniaudio.nn.transformer import Transformer, TransformerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class MultiScaleConfig:
-    """Sizes. `num_roles` and `vector_dim` 0 switch the role embedding and the caption projection off."""
+    """Sizes. `num_roles` and `vector_dim` 0 switch the role embedding and the caption projection off.
+
+    With `caption_mean` the mean of a caption's vectors is also added to every frame that predicts the target.
+    """
 
     num_ids: int
     num_slots: int
     num_roles: int = 0
     vector_dim: int = 0
     embedding: Literal["sum", "concat"] = "sum"
+    caption_mean: bool = False
     global_: TransformerConfig = field(default_factory=TransformerConfig)
     local_: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=256, layers=3, heads=4))
 
@@ -39,6 +43,7 @@ class MultiScaleLM(FrameModel):
         width, local = config.global_.width, config.local_.width
         super().__init__(config.num_ids, config.num_slots, width, config.num_roles, config.vector_dim, config.embedding)
         self.config = config
+        self.mean_projection = nn.Linear(config.vector_dim, width, bias=False) if config.caption_mean else None
         self.global_ = Transformer(config.global_)
         self.to_local = nn.Linear(width, local)
         self.local_embedding = nn.Embedding(config.num_ids, local)  # also the output head (tied)
@@ -66,15 +71,39 @@ class MultiScaleLM(FrameModel):
         """Return the logits [M, V] of one slot over its legal ids."""
         return score_legal(hidden, self.local_embedding.weight, slot, legal)
 
-    def losses(self, batch: Batch, legal: Legal, label_smoothing: float = 0.0) -> list[Tensor]:
-        """Return the mean cross-entropy of each slot over the target frames; the end mark counts in slot 0 only."""
+    def caption_mean(self, batch: Batch) -> Tensor | None:
+        """Return what a batch's captions add to the frames that predict the target: [B, 1, D], or None."""
+        if self.mean_projection is None or batch.vectors is None or batch.vector_mask is None:
+            return None
+        mask = batch.vector_mask[..., None].to(batch.vectors.dtype)  # [B, T, 1]
+        mean = (batch.vectors * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
+        return self.mean_projection(mean.to(self.mean_projection.weight.dtype))
+
+    def losses(
+        self, batch: Batch, legal: Legal, label_smoothing: float = 0.0, local_share: float = 1.0
+    ) -> list[Tensor]:
+        """Return the mean cross-entropy of each slot over the target frames; the end mark counts in slot 0 only.
+
+        Slots after the first learn from a random `local_share` of the frames, which is cheaper: most of the work of
+        training is the local Transformer's, and neighbouring frames tell it about the same.
+        """
         seen = batch.frames if batch.inputs is None else batch.inputs
-        embedded = self.embed(seen, batch.roles, batch.vectors, batch.vector_mask)
-        states = self(embedded[:, :-1], batch.positions[:, :-1])  # [B, T - 1, D]
+        embedded = self.embed(seen, batch.roles, batch.vectors, batch.vector_mask)[:, :-1]
         predicted = batch.target[:, 1:]
+        mean = self.caption_mean(batch)
+        if mean is not None:
+            embedded = embedded + mean * predicted[..., None]
+        states = self(embedded, batch.positions[:, :-1])[predicted]  # [M, D]
         wanted = batch.frames[:, 1:][predicted]  # [M, K]
-        logits = self.local_logits(states[predicted], wanted, legal)
-        return [slot_loss(logits[k], wanted[:, k], k, legal, label_smoothing) for k in range(len(logits))]
+        if local_share < 1:
+            order = torch.randperm(len(wanted), device=wanted.device)
+            states, wanted = states[order], wanted[order]
+        whole = max(1, round(local_share * len(wanted)))
+        logits = self.local_logits(states[:whole], wanted[:whole], legal)
+        if whole < len(wanted):
+            start = self.to_local(states[whole:]) + self.slot_embedding.weight[0]
+            logits[0] = torch.cat((logits[0], self.head(self.local_(start[:, None])[:, 0], 0, legal)))
+        return [slot_loss(part, wanted[: len(part), k], k, legal, label_smoothing) for k, part in enumerate(logits)]
 
     @torch.no_grad()
     def generate(self, batch: Batch, request: GenerationRequest) -> list[Tensor]:
@@ -82,11 +111,16 @@ class MultiScaleLM(FrameModel):
         device = batch.frames.device
         min_frames, max_frames = request.min_frames.to(device), request.max_frames.to(device)
         rows, longest = batch.frames.shape[0], int(max_frames.max())
+        assert rows == request.copies * len(max_frames), "with guidance every request has two rows"
         cache = self.global_.new_cache(rows, batch.frames.shape[1] + longest)
         local_cache = self.local_.new_cache(rows, self.config.num_slots)
-        states = self(self.embed(batch.frames, batch.roles, batch.vectors, batch.vector_mask), batch.positions, cache)
-        cache.advance(batch.lengths)
+        embedded = self.embed(batch.frames, batch.roles, batch.vectors, batch.vector_mask)
         last = torch.arange(rows, device=device), batch.lengths - 1
+        mean = self.caption_mean(batch)
+        if mean is not None:
+            embedded[last] += mean[:, 0]
+        states = self(embedded, batch.positions, cache)
+        cache.advance(batch.lengths)
         state, position = states[last], batch.positions[last]
         roles = torch.full((rows, 1), request.target_role, device=device)
         made: list[Tensor] = []
@@ -102,15 +136,16 @@ class MultiScaleLM(FrameModel):
                 request.on_frame(len(made))
             if not bool(done.all()):
                 position = position + 1
-                state = self(self.embed(frame[:, None], roles), position[:, None], cache)[:, 0]
+                embedded = self.embed(frame.repeat(request.copies, 1)[:, None], roles)
+                state = self(embedded if mean is None else embedded + mean, position[:, None], cache)[:, 0]
                 cache.advance(1)
-        frames = torch.stack(made, dim=1) if made else batch.frames[:, :0]
-        return [frames[row, : int(lengths[row])] for row in range(rows)]
+        frames = torch.stack(made, dim=1) if made else batch.frames[: len(lengths), :0]
+        return [frame[:length] for frame, length in zip(frames, lengths.tolist(), strict=True)]
 
     def sample_frame(
         self, state: Tensor, request: GenerationRequest, may_end: Tensor, made: list[Tensor], cache: KeyValueCache
     ) -> Tensor:
-        """Sample one frame [B, K] from states [B, D]; a row that ends has the end mark in every slot.
+        """Sample one frame [B, K] from states [B, D] (with guidance [2 B, D]); an end fills every slot of its row.
 
         `may_end` [B] bool says which rows may end here; `cache` is the local Transformer's, and is reset.
         """
@@ -120,10 +155,10 @@ class MultiScaleLM(FrameModel):
         for slot in range(self.config.num_slots):
             x = base + self.slot_embedding.weight[slot]
             if slot:
-                x = x + self.local_embedding(ids[-1])
+                x = x + self.local_embedding(ids[-1].repeat(request.copies))
             hidden = self.local_(x[:, None], None, cache)[:, 0]
             cache.advance(1)
-            logits = self.head(hidden, slot, legal)
+            logits = guide(self.head(hidden, slot, legal), request.sampling)
             if slot == 0:
                 ids.append(choose_first(logits, request, request.generators, may_end, made))
             else:

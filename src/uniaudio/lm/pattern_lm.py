@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from uniaudio.lm.frame_model import FrameModel, choose_first, score_legal, slot_loss
 from uniaudio.lm.interface import Batch, GenerationRequest, Legal
 from uniaudio.lm.patterns import PATTERNS, Pattern
-from uniaudio.lm.sampling import sample
+from uniaudio.lm.sampling import guide, sample
 from uniaudio.nn.cache import KeyValueCache
 from uniaudio.nn.transformer import Transformer, TransformerConfig
 
@@ -132,17 +132,19 @@ class PatternLM(FrameModel):
         state, before = states[last], batch.positions[last]
         roles = torch.full((rows, 1), request.target_role, device=device)
         while not bool(target.done.all()):
-            ids, filled = self.sample_step(state, target)
+            ids, filled = (part.repeat(request.copies, 1)[:, None] for part in self.sample_step(state, target))
             target.step += 1
-            embedded = self.embed(ids[:, None], roles, present=filled[:, None])
-            position = before[:, None] + self.pattern.moment(target.num_frames, target.steps())
+            embedded = self.embed(ids, roles, present=filled)
+            position = before[:, None] + self.pattern.moment(target.num_frames, target.steps()).repeat(
+                request.copies, 1
+            )
             state = self(embedded, position, cache)[:, 0]
             cache.advance(1)
         counts = (target.num_frames - 1).tolist()
         return [target.frames[row, :count] for row, count in enumerate(counts)]
 
     def sample_step(self, state: Tensor, target: "_Target") -> tuple[Tensor, Tensor]:
-        """Sample one step from states [B, D] into the target; return its ids [B, K] and which there are, bool."""
+        """Sample one step from states [B, D] (with guidance [2 B, D]); return its ids [B, K] and which there are."""
         ids = torch.zeros_like(target.frames[:, 0])
         filled = torch.zeros_like(ids, dtype=torch.bool)
         request = target.request
@@ -151,7 +153,8 @@ class PatternLM(FrameModel):
             forced = there & (frame == target.max_frames)  # slot 0 alone gets here: no more frames, so the end mark
             chosen = (there & ~forced & ~target.done).nonzero()[:, 0]  # [M] rows; others do not touch their generators
             if len(chosen):
-                logits = self.head(state[chosen], slot, request.legal)
+                rows = torch.cat([chosen + copy * len(there) for copy in range(request.copies)])
+                logits = guide(self.head(state[rows], slot, request.legal), request.sampling)
                 generators = [request.generators[row] for row in chosen.tolist()]
                 if slot == 0:
                     may_end, made = target.before_end(chosen, int(frame[chosen[0]]))

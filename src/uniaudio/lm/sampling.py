@@ -16,7 +16,9 @@ class Sampling:
 
     `repetition_frames` > 0 forbids the first code of a frame once it has been the same for that many frames.
     `min_ratio` and `max_ratio` bound the number of target frames, as factors on the expected number; a target that
-    follows an item frame by frame has exactly its length. Raises ValueError for values outside these ranges.
+    follows an item frame by frame has exactly its length. `guidance` above 1 moves the logits away from those without
+    conditions (classifier-free, 2207.12598), at twice the work; 1 is off. Raises ValueError for values outside these
+    ranges.
     """
 
     temperature: float = 0.8
@@ -26,12 +28,15 @@ class Sampling:
     repetition_frames: int = 0
     min_ratio: float = 1.0
     max_ratio: float = 1.0
+    guidance: float = 1.0
 
     def __post_init__(self) -> None:
         if not (0 <= self.temperature < math.inf and 0 < self.top_p <= 1 and self.top_k >= 0):  # NaN fails too
             raise ValueError(f"need temperature >= 0, 0 < top_p <= 1 and top_k >= 0, got {self}")
         if not 0 < self.min_ratio <= self.max_ratio < math.inf:
             raise ValueError(f"need 0 < min_ratio <= max_ratio, got {self}")
+        if not 1 <= self.guidance < math.inf:
+            raise ValueError(f"need guidance >= 1, got {self}")
 
 
 def filter_logits(logits: Tensor, sampling: Sampling) -> Tensor:
@@ -46,6 +51,14 @@ def filter_logits(logits: Tensor, sampling: Sampling) -> Tensor:
         beyond = share.cumsum(-1) - share >= sampling.top_p  # keep the one that crosses the line
         logits = logits.masked_fill(beyond.gather(-1, order.argsort(-1)), float("-inf"))
     return logits
+
+
+def guide(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Return the logits [B, V] to sample from; with guidance, logits are [2 B, V]: with, then without conditions."""
+    if sampling.guidance == 1:
+        return logits
+    given, without = logits.chunk(2)
+    return without + sampling.guidance * (given - without)
 
 
 def sample(logits: Tensor, sampling: Sampling, generators: list[torch.Generator]) -> Tensor:

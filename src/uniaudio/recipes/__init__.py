@@ -12,7 +12,7 @@ __all__ = ["RECIPES", "align", "building", "compare", "evaluate", "judge", "pair
 RECIPES: dict[str, str] = {
     "codec_mini": "the shipped codec, on made speech (corpus: a folder of recordings)",
     "durations_mini": "the duration predictor (corpus: a token folder)",
-    "tts_mini": "the shipped language model, task tts (corpus: token folders)",
+    "mini": "the shipped language model, all tasks (corpus: token folders)",
     "hubert_mini": "the network behind semantic tokens, on made speech and singing (corpus: a folder of recordings)",
     "event_judge": "the offline judge of sound and music (corpus: a folder of made sound and music of its own)",
     "codec_debug": "a tiny codec that overfits one batch in seconds (no corpus)",
@@ -51,10 +51,10 @@ def run(
         from uniaudio.recipes.event_judge import train_event_judge
 
         train_event_judge(overrides, _needed(corpus, name), folder, minutes)
-    elif name == "tts_mini":
-        from uniaudio.recipes.lm import train_tts
+    elif name == "mini":
+        from uniaudio.recipes.lm import train_lm
 
-        train_tts(overrides, _needed(corpus, name), folder, minutes)
+        train_lm(overrides, _needed(corpus, name), folder, minutes)
     else:
         from uniaudio.recipes import debug
 

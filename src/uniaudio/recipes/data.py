@@ -7,11 +7,11 @@ from typing import Any
 from uniaudio.data.manifests import Row
 
 
-def pair(corpora: Path, out: Path, tasks: list[str], seed: int) -> None:
+def pair(corpora: Path, out: Path, tasks: list[str], seed: int, most: int | None = None) -> None:
     """Write the examples of the tasks and print how many."""
     from uniaudio.data.pairs import pair as make
 
-    for task, count in make(corpora, out, tasks, seed).items():
+    for task, count in make(corpora, out, tasks, seed, most).items():
         print(f"{task}: {count} examples")
 
 

@@ -69,7 +69,7 @@ def _make(engine: TokenEngine, task_name: str, fields: dict[str, str], path: Pat
             inputs[field] = VOICES / fields[field]
             request[field] = inputs[field]
     begun = time.perf_counter()
-    audio = engine.generate(task_name, request, sampling=replace(engine.sampling, seed=seed))
+    audio = engine.generate(task_name, request, sampling=replace(engine.sampling_for(task_name), seed=seed))
     factor = (time.perf_counter() - begun) / audio.seconds
     audio.write(path)
     title = fields.get("text") or fields.get("caption") or task.about

@@ -32,12 +32,13 @@ CAPTION_DIM = 384
 
 
 @dataclass(frozen=True, kw_only=True)
-class TtsRecipe:
-    """The language model run: tasks, code order, sizes, the frame budget of a batch, the loop.
+class LMRecipe:
+    """The run of a language model, by default `uniaudio-mini`: tasks, code order, sizes, frames in a batch, the loop.
 
     Tasks (and token folders) are drawn with shares ~ size^alpha; `loader_workers` processes make batches ahead.
 
-    The orders other than "multiscale" have one Transformer, of the sizes `global_`.
+    The orders other than "multiscale" have one Transformer, of the sizes `global_`, and neither `caption_mean` nor
+    `objective.local_share`.
 
     With `start` (a model's name or folder) the weights begin as that model's, which must have the same sizes.
 
@@ -45,23 +46,30 @@ class TtsRecipe:
     codebook.
     """
 
-    tasks: tuple[str, ...] = ("tts",)
-    alpha: float = 1.0
+    tasks: tuple[str, ...] = tuple(TASKS)
+    alpha: float = 0.3
     loader_workers: int = 0
     order: str = "multiscale"
-    num_codebooks: int = 4
+    num_codebooks: int = 6
     codebook_size: int = 1024
+    caption_mean: bool = True
     global_: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=384, layers=6, heads=6))
     local_: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=256, layers=3, heads=4))
-    frame_budget: int = 6000
+    frame_budget: int = 4000
     max_seconds: float = 12.0
     start: str | None = None
     objective: LMObjectiveConfig = field(
-        default_factory=lambda: LMObjectiveConfig(slot_weights=(2.0, 1.5, 1.0, 1.0), history_dropout=0.1)
+        default_factory=lambda: LMObjectiveConfig(
+            slot_weights=(2.0, 1.5, 1.0, 1.0, 1.0, 1.0),
+            history_dropout=0.1,
+            history_blackout=0.15,
+            condition_dropout=0.1,
+            local_share=0.3,
+        )
     )
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
-            steps=1000,
+            steps=3000,
             ema_decay=0.998,
             optim=OptimConfig(
                 name="muon",
@@ -83,18 +91,20 @@ class TtsRecipe:
             raise InputError(f"unknown task {unknown[0] if unknown else ''!r}: use some of {', '.join(TASKS)}")
         if self.frame_budget < 1:
             raise InputError(f"frame_budget {self.frame_budget} is no size of a batch: use 1 or more")
+        if self.order != "multiscale" and (self.objective.local_share < 1):
+            raise InputError(f"order={self.order} has no local Transformer: use objective.local_share=1")
         weights = len(self.objective.slot_weights)
         if weights not in (0, self.num_codebooks):
             much = f"{weights} values for {self.num_codebooks} codebooks"
             raise InputError(f"objective.slot_weights has {much}: give one for each, or none ([])")
 
 
-def train_tts(overrides: list[str], tokens: Path, folder: Path, minutes: float | None) -> None:
-    """Run `TtsRecipe` with overrides on the train split of one or more token folders (see `token_folders`).
+def train_lm(overrides: list[str], tokens: Path, folder: Path, minutes: float | None) -> None:
+    """Run `LMRecipe` with overrides on the train split of one or more token folders (see `token_folders`).
 
     Raises InputError for tokens with fewer codebooks, or larger codes, than the recipe's.
     """
-    recipe = config.override(TtsRecipe(), overrides)
+    recipe = config.override(LMRecipe(), overrides)
     layout = Layout(Vocabulary.new(recipe.num_codebooks, recipe.codebook_size))
     sources = [Shards(path / "train") for path in token_folders(tokens)]
     batches = Batches(
@@ -140,7 +150,7 @@ def _start_from(model: AnyLM, name_or_folder: str) -> None:
     model.load_state_dict(trained.state_dict())
 
 
-def lm_config(recipe: TtsRecipe, vocabulary: Vocabulary) -> LMConfig:
+def lm_config(recipe: LMRecipe, vocabulary: Vocabulary) -> LMConfig:
     """Return the model's sizes for a vocabulary."""
     if recipe.order != "multiscale":
         return PatternConfig(
@@ -156,6 +166,7 @@ def lm_config(recipe: TtsRecipe, vocabulary: Vocabulary) -> LMConfig:
         num_slots=recipe.num_codebooks,
         num_roles=len(ROLES),
         vector_dim=CAPTION_DIM,
+        caption_mean=recipe.caption_mean,
         global_=recipe.global_,
         local_=recipe.local_,
     )

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from uniaudio import checkpoint, config
 from uniaudio.engines.bundle import save_engine
 from uniaudio.engines.items import ItemReader
-from uniaudio.engines.tokenizers import save_tokenizers
+from uniaudio.engines.tokenizers import holds_tokenizers, load_tokenizers, save_tokenizers
 from uniaudio.engines.tokens import TokenEngine
 from uniaudio.errors import InputError
 from uniaudio.lm import orders
@@ -20,27 +20,50 @@ from uniaudio.lm.sampling import Sampling
 from uniaudio.recipes.codec import load_codec
 from uniaudio.sequence.layout import Layout
 from uniaudio.sequence.vocabulary import Vocabulary
+from uniaudio.tasks import TASKS
 from uniaudio.tokenizers.semantic import SemanticTokenizer
 
 SAMPLING = Sampling(temperature=0.4, top_k=30)  # chosen on the dev split
+TASK_SAMPLING: dict[str, Sampling] = {}  # chosen on the dev split by benchmarks/sampling.py
 
 
 def assemble(
-    codec_run: Path, duration_run: Path, lm_run: Path, name: str, sampling: Sampling = SAMPLING
+    codec: str | Path,
+    duration_run: Path,
+    lm_run: Path,
+    name: str,
+    tasks: Sequence[str] = ("tts",),
+    semantic: SemanticTokenizer | None = None,
 ) -> TokenEngine:
-    """Return the engine made of the averaged weights of three runs; the codec is cut to the model's codebooks."""
+    """Return the engine made of the averaged weights of three runs (`codec` may also be a model's name or folder).
+
+    The codec is cut to the model's codebooks. Raises InputError for runs of another kind and an unknown task.
+    """
+    unknown = [task for task in tasks if task not in TASKS]
+    if unknown:
+        raise InputError(f"unknown task {unknown[0]!r}; the tasks are: {', '.join(TASKS)}")
     described, tensors = _averaged(lm_run)
     lm = orders.build(orders.read_config(described["lm"]))
     checkpoint.load_into(lm, tensors)
     described, tensors = _averaged(duration_run)
     durations = DurationPredictor(config.from_dict(DurationConfig, described["duration"]))
     checkpoint.load_into(durations, tensors)
-    codec = load_codec(codec_run)[0].cut(lm.config.num_slots)
-    for module in (lm, durations, codec):
+    cut = load_codec(codec)[0].cut(lm.config.num_slots)
+    for module in (lm, durations, cut):
         module.eval().requires_grad_(False)
-    layout = Layout(Vocabulary.new(lm.config.num_slots, codec.config.codebook_size))
-    reader = ItemReader(codec, durations, None, None)
-    return TokenEngine(name, ("tts",), codec, lm, layout, reader, sampling)
+    layout = Layout(Vocabulary.new(lm.config.num_slots, cut.config.codebook_size))
+    reader = ItemReader(cut, durations, semantic, None)
+    chosen = {task: TASK_SAMPLING[task] for task in tasks if task in TASK_SAMPLING}
+    return TokenEngine(name, tuple(tasks), cut, lm, layout, reader, SAMPLING, chosen)
+
+
+def _semantic(name_or_folder: str | None) -> SemanticTokenizer | None:
+    """Return the semantic tokens of a folder of their own, or of a model that has them."""
+    if name_or_folder is None:
+        return None
+    if Path(name_or_folder).is_dir() and not holds_tokenizers(Path(name_or_folder)):
+        return SemanticTokenizer.load(Path(name_or_folder))
+    return load_tokenizers(name_or_folder)[1]
 
 
 def _averaged(run: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
@@ -64,24 +87,26 @@ def count_values(engine: TokenEngine) -> dict[str, int]:
 def main() -> int:
     """Assemble a model folder from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--codec", type=Path, default=Path("runs/codec_mini"))
+    parser.add_argument("--codec", default="uniaudio-codec", help="a codec run, or a model (uniaudio-codec)")
     parser.add_argument("--durations", type=Path, default=Path("runs/durations_mini"))
-    parser.add_argument("--lm", type=Path, default=Path("runs/tts_mini"))
-    parser.add_argument("--semantic", type=Path, help="a semantic tokenizer, for a model that is only a codec")
+    parser.add_argument("--lm", type=Path, default=Path("runs/mini"))
+    parser.add_argument("--semantic", help="semantic tokens: their folder, or a model that has some")
+    parser.add_argument("--tasks", default="tts", help="what the language model was trained on: A,B or all")
     parser.add_argument("--only-codec", action="store_true", help="leave durations and language model out")
     parser.add_argument("--name", default="uniaudio-mini")
     parser.add_argument("--card", type=Path, required=True, help="the model card (README.md of the model)")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     try:
+        semantic = _semantic(options.semantic)
         card = options.card.read_text(encoding="utf-8")
         if options.only_codec:
-            semantic = None if options.semantic is None else SemanticTokenizer.load(options.semantic)
             codec = load_codec(options.codec)[0]
             save_tokenizers(options.out, options.name, codec, semantic, card)
             values = {"codec": sum(p.numel() for p in codec.parameters())}
         else:
-            engine = assemble(options.codec, options.durations, options.lm, options.name)
+            tasks = tuple(TASKS) if options.tasks == "all" else options.tasks.replace("-", "_").split(",")
+            engine = assemble(options.codec, options.durations, options.lm, options.name, tasks, semantic)
             save_engine(options.out, engine, card)
             values = count_values(engine)
     except (InputError, OSError) as error:

@@ -4,12 +4,12 @@ B batch, T frames, K codebooks, D width of a caption vector
 """
 
 from collections.abc import Sequence as ListOf
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
-from uniaudio.sequence.layout import Sequence
+from uniaudio.sequence.layout import ROLES, Sequence
 
 
 @dataclass
@@ -26,6 +26,22 @@ class Batch:
     vectors: Tensor | None = None
     vector_mask: Tensor | None = None
     inputs: Tensor | None = None
+
+    def twice(self) -> "Batch":
+        """Return the rows [2 B, ...] of this batch two times, one after the other."""
+        filled = {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+        return replace(self, **{name: torch.cat((value, value)) for name, value in filled.items()})
+
+
+def hide_conditions(batch: Batch, rows: Tensor, fill: int) -> Tensor:
+    """Return the frames [B, T, K] with `fill` in every frame of a condition of the rows [B] bool.
+
+    Their caption vectors are masked in the batch; marks and the target stay as they are.
+    """
+    hidden = rows[:, None] & (batch.roles > ROLES.index("mark")) & (batch.roles < ROLES.index("target"))  # [B, T]
+    if batch.vector_mask is not None:
+        batch.vector_mask = batch.vector_mask & ~hidden
+    return torch.where(hidden[..., None], fill, batch.frames)
 
 
 def collate(sequences: ListOf[Sequence], vector_dim: int = 0) -> Batch:

@@ -28,10 +28,11 @@ NEEDS = {  # task -> the kinds of corpus that it is made of
 }
 
 
-def pair(corpora: Path, out: Path, tasks: Iterable[str] = (), seed: int = 0) -> dict[str, int]:
+def pair(corpora: Path, out: Path, tasks: Iterable[str] = (), seed: int = 0, most: int | None = None) -> dict[str, int]:
     """Write `out`/TASK/examples.jsonl for the tasks (all that the corpora below `corpora` allow); returns their sizes.
 
-    Deterministic for a seed. Raises InputError for a task whose corpora are missing, and when nothing can be made.
+    Deterministic for a seed; `most` keeps a random choice of that many of a split. Raises InputError for a task whose
+    corpora are missing, and when nothing can be made.
     """
     folders = find_corpora(corpora)
     missing = {task: [kind for kind in NEEDS[task] if not folders[kind]] for task in tasks}
@@ -45,17 +46,22 @@ def pair(corpora: Path, out: Path, tasks: Iterable[str] = (), seed: int = 0) -> 
     recordings = {
         kind: [one for path in folders[kind] for one in read_recordings(path)] for kind in KINDS if kind in kinds
     }
-    return {task: write_examples(out / task / EXAMPLES, _examples(task, recordings, seed)) for task in chosen}
+    return {task: write_examples(out / task / EXAMPLES, _examples(task, recordings, seed, most)) for task in chosen}
 
 
-def _examples(task: str, recordings: _Recordings, seed: int) -> Iterator[Example]:
+def _examples(task: str, recordings: _Recordings, seed: int, most: int | None) -> Iterator[Example]:
     """Yield the examples of a task, split by split, shown as they are made."""
     from tqdm import tqdm
 
     for split in SPLITS:
         own = {kind: [one for one in every if one.row.split == split] for kind, every in recordings.items()}
         random_ = random.Random(f"{seed} {task} {split}")
-        yield from tqdm(_of_split(task, own, random_), desc=f"{task} {split}", unit="", leave=False)
+        made = tqdm(_of_split(task, own, random_), desc=f"{task} {split}", unit="", leave=False)
+        if most is None:
+            yield from made
+        else:
+            every = list(made)
+            yield from random_.sample(every, min(most, len(every)))
 
 
 def _of_split(task: str, own: _Recordings, random_: random.Random) -> Iterator[Example]:

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from uniaudio.errors import InputError
 from uniaudio.lm.interface import Legal
 from uniaudio.lm.orders import AnyLM
-from uniaudio.sequence.batch import Batch
+from uniaudio.sequence.batch import Batch, hide_conditions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +21,22 @@ class LMObjectiveConfig:
     """`slot_weights` weigh the slots' losses (empty: equal); `label_smoothing` as in cross-entropy.
 
     `history_dropout` is the share of earlier target frames that are hidden from the model, so that it leans on the
-    conditions and survives its own mistakes.
+    conditions and survives its own mistakes; in a share `history_blackout` of the examples all of them are.
+    `condition_dropout` is the share of examples whose conditions are hidden, for guidance. Slots after the first learn
+    from a share `local_share` of the frames (multi-scale alone). Raises InputError for a share outside 0 to 1.
     """
 
     slot_weights: tuple[float, ...] = ()
     label_smoothing: float = 0.0
     history_dropout: float = 0.0
+    history_blackout: float = 0.0
+    condition_dropout: float = 0.0
+    local_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("history_dropout", "history_blackout", "condition_dropout", "local_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} {getattr(self, name)} is no share: use 0 to 1")
 
 
 class LMObjective:
@@ -42,16 +53,26 @@ class LMObjective:
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Return the mean loss per slot and the figures of every slot."""
-        if self.config.history_dropout > 0:
-            hidden = batch.target & (
-                torch.rand(batch.target.shape, device=batch.target.device) < self.config.history_dropout
-            )
-            batch.inputs = torch.where(hidden[..., None], self.fill, batch.frames)
-        losses = self.module.losses(batch, self.legal, self.config.label_smoothing)
+        self._hide(batch)
+        extra = {} if self.config.local_share == 1 else {"local_share": self.config.local_share}
+        losses = self.module.losses(batch, self.legal, self.config.label_smoothing, **extra)
         weights = torch.tensor(self.config.slot_weights or [1.0] * len(losses))
         loss = torch.stack(losses) @ weights.to(losses[0]) / weights.sum()
         figures = {f"slot_{slot}": float(value.detach()) for slot, value in enumerate(losses)}
         return loss, {**figures, "frames": float(batch.target.sum())}
+
+    def _hide(self, batch: Batch) -> None:
+        """Set the inputs of a batch: frames without the parts of history and conditions that this step hides."""
+        config, rows = self.config, len(batch.lengths)
+        if not (config.history_dropout or config.history_blackout or config.condition_dropout):
+            return
+        device = batch.frames.device
+        inputs = batch.frames
+        if config.condition_dropout:
+            inputs = hide_conditions(batch, torch.rand(rows, device=device) < config.condition_dropout, self.fill)
+        dark = torch.rand(rows, 1, device=device) < config.history_blackout
+        hidden = batch.target & (dark | (torch.rand(batch.target.shape, device=device) < config.history_dropout))
+        batch.inputs = torch.where(hidden[..., None], self.fill, inputs)
 
     def describe(self) -> dict[str, Any]:
         """Return the model's configuration and the loss's."""
