@@ -81,17 +81,17 @@ def find_examples(data: Path, task: str) -> Path:
 
 
 def read_cases(
-    data: Path, task: str, limit: int, fitting: Callable[[Example], bool] = lambda example: True
+    data: Path, task: str, limit: int, fitting: Callable[[Example], bool] = lambda example: True, split: str = "test"
 ) -> list[Case]:
-    """Return up to `limit` fitting examples of the test split, always the same ones, speakers in turn.
+    """Return up to `limit` fitting examples of a split, always the same ones, speakers in turn.
 
     For voice_conversion every source gets the prompt of another speaker: training pairs have the source's own. Raises
-    InputError where there is no test example.
+    InputError where there is no example.
     """
     examples = read_examples(find_examples(data, task))
-    found = [example for example in examples if example.split == "test" and fitting(example)]
+    found = [example for example in examples if example.split == split and fitting(example)]
     if not found:
-        raise InputError(f"{find_examples(data, task)} has no example of the test split: give one that has")
+        raise InputError(f"{find_examples(data, task)} has no example of the {split} split: give one that has")
     chosen = _in_turn(found)[:limit]
     if task == "voice_conversion":
         chosen = _converted(chosen)

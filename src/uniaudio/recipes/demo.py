@@ -15,12 +15,33 @@ from uniaudio.errors import InputError
 from uniaudio.tasks import TASKS
 from uniaudio.ui import Clip, write_page
 
-VOICES = weights.FOLDER / "voices"
+_FOLDERS = (weights.FOLDER / "voices", weights.FOLDER / "demo")
 _REQUESTS: dict[str, list[dict[str, str]]] = {
     "tts": [
         {"text": "The old man bought a boat, and sailed it down the river.", "speaker": "slt-0970-158.flac"},
         {"text": "Welcome. This voice was made by a small model on this computer.", "speaker": "awb-0920-098.flac"},
         {"text": "My sister reads three books every week.", "speaker": "awb-1130-166.flac"},
+    ],
+    "voice_conversion": [{"source": "spoken.flac", "speaker": "slt-0970-158.flac"}],
+    "speech_enhancement": [{"noisy": "noisy.flac"}],
+    "target_speaker_extraction": [{"mixture": "two-talkers.flac", "speaker": "wanted-talker.flac"}],
+    "singing_synthesis": [{"score": "song.json", "speaker": "soprano.flac"}],
+    "text_to_sound": [{"caption": "A dog barks three times"}, {"caption": "Heavy rain is falling"}],
+    "text_to_music": [{"caption": "A slow folk piece played by a solo piano, peaceful in mood."}],
+    "audio_edit": [{"caption": "Now drop in a helicopter hovering in the distance too", "source": "scene.flac"}],
+    "dereverberation": [{"reverberant": "reverberant.flac"}],
+    "instructed_tts": [
+        {
+            "text": "He talked to his superior.",
+            "instruction": "Please speak quickly and in a high register, with a voice of a woman.",
+        }
+    ],
+    "speech_edit": [
+        {
+            "source": "spoken.flac",
+            "text": "And the inspiration of the Almighty giveth them understanding.",
+            "edited_text": "And the inspiration of the morning giveth them understanding.",
+        }
     ],
 }
 _ABOUT_VOICES = (
@@ -65,14 +86,15 @@ def _make(engine: TokenEngine, task_name: str, fields: dict[str, str], path: Pat
     request: dict[str, Any] = dict(fields)
     inputs: dict[str, Path] = {}
     for field, modality in task.items:
+        if modality in ("codec", "voice", "semantic", "midi"):
+            request[field] = next(place / fields[field] for place in _FOLDERS if (place / fields[field]).exists())
         if modality in ("codec", "voice", "semantic"):
-            inputs[field] = VOICES / fields[field]
-            request[field] = inputs[field]
+            inputs[field] = request[field]
     begun = time.perf_counter()
     audio = engine.generate(task_name, request, sampling=replace(engine.sampling_for(task_name), seed=seed))
     factor = (time.perf_counter() - begun) / audio.seconds
     audio.write(path)
-    title = fields.get("text") or fields.get("caption") or task.about
+    title = fields.get("edited_text") or fields.get("text") or fields.get("caption") or task.about
     shown = {name: value for name, value in fields.items() if name not in inputs}
     return Clip(
         title=title, task=task_name, path=path, request=shown, inputs=inputs, seed=seed, model=engine.name,
