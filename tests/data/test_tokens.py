@@ -342,14 +342,18 @@ def test_an_edited_source_is_hidden_where_words_were_removed(tokens: Path):
 
 def test_duration_batches_hold_the_true_lengths(tokens: Path):
     shards = Shards(tokens / "tts" / "train")
-    usable = with_durations(shards)
-    ids, seconds, mask = duration_batch(shards, usable, 5, seed=0, step=4)
-    lengths = {round(float(shards.read(i)["text.ends"][-1]), 3) for i in usable}
+    usable = with_durations([shards])
+    ids, seconds, mask, captions = duration_batch([shards], usable, 5, seed=0, step=4, caption_dim=3)
+    assert captions.shape == (5, 3) and not captions.any()  # a tts example has no description
+    lengths = {round(float(shards.read(i)["text.ends"][-1]), 3) for _, i in usable}
     for row in range(5):
         assert round(float(seconds[row][mask[row]].sum()), 3) in lengths
         assert int(ids[row, 0]) == PHONEME_IDS["sil"]
+    instructed = Shards(tokens / "instructed_tts" / "train")
+    *_, captions = duration_batch([instructed], with_durations([instructed]), 3, seed=0, step=0, caption_dim=384)
+    assert captions.abs().sum(1).gt(0).all()
     with pytest.raises(InputError, match="no phone times"):
-        with_durations(Shards(tokens / "text_to_sound" / "train"))
+        with_durations([Shards(tokens / "text_to_sound" / "train")])
 
 
 def test_nothing_usable_is_told_at_once(tokens: Path, tmp_path: Path):

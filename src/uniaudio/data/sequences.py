@@ -4,6 +4,7 @@ B batch, T frames, K codebooks, P phones
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence as ListOf
 
 import numpy as np
 import torch
@@ -112,25 +113,40 @@ def _crop(ids: Tensor, frame_rate: float, random: np.random.Generator) -> Tensor
     return ids[start : start + size]
 
 
-def with_durations(shards: Shards) -> list[int]:
-    """Return the examples that have a text with phone times; raises InputError when there is none."""
+def with_durations(sources: ListOf[Shards]) -> list[tuple[int, int]]:
+    """Return (source, example) of all that have a text with phone times; raises InputError when there is none."""
     kinds = ("recording", "tts", "instructed_tts")
-    usable = [int(i) for i in shards.of_kinds(kinds) if "text.ends" in shards.read(int(i))]
+    usable = [
+        (place, int(index))
+        for place, shards in enumerate(sources)
+        for index in shards.of_kinds(kinds)
+        if "text.ends" in shards.read(int(index))
+    ]
     if not usable:
-        raise InputError(f"{shards.folder} has no phone times: tokenize speech whose manifest has them")
+        raise InputError(f"{sources[0].folder} has no phone times: tokenize speech whose manifest has them")
     return usable
 
 
-def duration_batch(shards: Shards, usable: list[int], size: int, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return phone ids [B, P], their seconds [B, P] and the mask [B, P] of a step's random examples."""
+def duration_batch(
+    sources: ListOf[Shards], usable: ListOf[tuple[int, int]], size: int, seed: int, step: int, caption_dim: int = 0
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return phone ids [B, P], their seconds [B, P], the mask [B, P] and caption means [B, D] of random examples.
+
+    The mean of an example without a caption is zero.
+    """
     random = np.random.default_rng((seed, step))
-    phones = [timed(shards.read(usable[int(random.integers(len(usable)))]), "text") for _ in range(size)]
+    chosen = [usable[int(random.integers(len(usable)))] for _ in range(size)]
+    read = [sources[place].read(index) for place, index in chosen]
+    phones = [timed(tensors, "text") for tensors in read]
     longest = max(len(spoken) for spoken in phones)
     ids = torch.zeros(size, longest, dtype=torch.long)
     seconds = torch.zeros(size, longest)
     mask = torch.zeros(size, longest, dtype=torch.bool)
+    captions = torch.zeros(size, caption_dim)
     for row, spoken in enumerate(phones):
         ids[row, : len(spoken)] = torch.tensor([PHONEME_IDS[phone] for phone, _, _ in spoken])
         seconds[row, : len(spoken)] = torch.tensor([end - start for _, start, end in spoken])
         mask[row, : len(spoken)] = True
-    return ids, seconds, mask
+        if caption_dim and "instruction.caption" in read[row]:
+            captions[row] = read[row]["instruction.caption"].float().mean(0)
+    return ids, seconds, mask, captions

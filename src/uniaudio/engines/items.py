@@ -61,18 +61,33 @@ class ItemReader:
         items = dict(known)
         for field, modality in task.items:
             if (field, modality) not in items:
-                items[field, modality] = getattr(self, f"_{modality}")(request[field])
+                if modality == "phoneme":
+                    items[field, modality] = self._phoneme(request[field], self._style(task, request))
+                else:
+                    items[field, modality] = getattr(self, f"_{modality}")(request[field])
         return items
 
-    def times(self, text: str) -> list[TimedPhone]:
-        """Return the phones of a text with predicted times; raises InputError if this model has no durations."""
+    def _style(self, task: Task, request: Mapping[str, Any]) -> Tensor | None:
+        """Return the mean [D] of the description of how to speak; None where there is none, or nobody listens."""
+        described = [request[field] for field, modality in task.items if modality == "caption"]
+        if not described or self.durations is None or not self.durations.config.caption_dim:
+            return None
+        vectors = self._caption(described[0]).vectors
+        assert vectors is not None
+        return vectors.mean(0)
+
+    def times(self, text: str, style: Tensor | None = None) -> list[TimedPhone]:
+        """Return the phones of a text with predicted times; raises InputError if this model has no durations.
+
+        `style` [D] is the mean of the vectors of a description.
+        """
         if self.durations is None:
             raise InputError("this model has no duration predictor, so it cannot lay a text out in time")
         phones = phonemes(text)
         ids = torch.tensor([PHONEME_IDS["sil"], *(PHONEME_IDS[phone] for phone in phones)])
         timed: list[TimedPhone] = []
         start = 0.0
-        for phone, length in zip(["sil", *phones], self.durations.seconds(ids).tolist(), strict=True):
+        for phone, length in zip(["sil", *phones], self.durations.seconds(ids, style).tolist(), strict=True):
             length = _SILENCE_SECONDS if phone == "sil" else length
             if length > 1e-4:
                 timed.append((phone, start, start + length))
@@ -94,10 +109,10 @@ class ItemReader:
     def _voice(self, value: Any) -> Item:
         return VoiceTokenizer(self.codec).encode(self._audio(value))
 
-    def _phoneme(self, value: Any) -> Item:
+    def _phoneme(self, value: Any, style: Tensor | None = None) -> Item:
         if self.durations is None:
             return PhonemeTokenizer().encode(as_text(value))
-        ids = self.timing.encode(self.times(as_text(value))).ids
+        ids = self.timing.encode(self.times(as_text(value), style)).ids
         return Item(ids=ids, aligned=True)
 
     def _phoneme_duration(self, value: Any) -> Item:

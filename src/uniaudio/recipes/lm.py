@@ -1,6 +1,7 @@
 """Train the duration predictor and the language model of `uniaudio-mini` on a token folder."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,7 @@ def lm_config(recipe: LMRecipe, vocabulary: Vocabulary) -> LMConfig:
 class DurationRecipe:
     """The duration predictor's run. Raises InputError for a `batch_size` below 1."""
 
-    model: DurationConfig = field(default_factory=DurationConfig)
+    model: DurationConfig = field(default_factory=lambda: DurationConfig(caption_dim=CAPTION_DIM))
     batch_size: int = 64
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
@@ -192,15 +193,15 @@ class DurationRecipe:
 class DurationObjective:
     """Predict the phone durations of random utterances; raises InputError when none has phone times."""
 
-    def __init__(self, model: DurationPredictor, shards: Shards, batch_size: int) -> None:
-        self.module, self.shards, self.batch_size = model, shards, batch_size
-        self.usable = with_durations(shards)
+    def __init__(self, model: DurationPredictor, sources: Sequence[Shards], batch_size: int) -> None:
+        self.module, self.sources, self.batch_size = model, sources, batch_size
+        self.usable = with_durations(sources)
 
-    def batch(self, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return phone ids, seconds and mask, [B, P] each."""
-        return duration_batch(self.shards, self.usable, self.batch_size, seed, step)
+    def batch(self, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return phone ids, seconds and mask, [B, P] each, and caption means [B, D]."""
+        return duration_batch(self.sources, self.usable, self.batch_size, seed, step, self.module.config.caption_dim)
 
-    def loss(self, batch: tuple[Tensor, Tensor, Tensor], step: int) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: tuple[Tensor, ...], step: int) -> tuple[Tensor, dict[str, float]]:
         """Return the error of the log durations."""
         return duration_loss(self.module, *batch), {"frames": float(batch[2].sum())}
 
@@ -210,10 +211,10 @@ class DurationObjective:
 
 
 def train_durations(overrides: list[str], tokens: Path, folder: Path, minutes: float | None) -> None:
-    """Run `DurationRecipe` with overrides on the train split of a token folder of speech."""
+    """Run `DurationRecipe` with overrides on the train split of one or more token folders (see `token_folders`)."""
     recipe = config.override(DurationRecipe(), overrides)
     torch.manual_seed(recipe.loop.seed)
     with building():
         model = DurationPredictor(recipe.model)
-    objective = DurationObjective(model, Shards(tokens / "train"), recipe.batch_size)
+    objective = DurationObjective(model, [Shards(path / "train") for path in token_folders(tokens)], recipe.batch_size)
     train(objective, recipe.loop.ending_after(minutes), folder)
