@@ -12,7 +12,7 @@ def test_a_description_changes_the_tempo_once_learnt():
     captions = torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0]])
     seconds = torch.tensor([[0.05], [0.2]]).expand(2, 6)  # slow where the second description says so
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
-    for _ in range(150):
+    for _ in range(400):
         optimizer.zero_grad()
         duration_loss(model, ids, seconds, mask, captions).backward()
         optimizer.step()
