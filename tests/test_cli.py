@@ -270,13 +270,16 @@ def test_tokenize_and_evaluate_pass_everything_on(
     monkeypatch.setattr("uniaudio.recipes.tokenize", lambda *values: calls.append(values))
     monkeypatch.setattr("uniaudio.recipes.evaluate", lambda *values: calls.append(values))
     assert main(["tokenize", ".", "--out", "tokens", "--model", "model", "--workers", "3"]) == 0
-    assert main(["tokenize", ".", "--out", "tokens", "--model", "model", "--workers", "1", "--ray", "local"]) == 0
+    assert (
+        main(["tokenize", ".", "--out", "tokens", "--model", "model", "--ray", "local", "--workers", "1", "--bfloat16"])
+        == 0
+    )
     few = ["--out", "report", "--workers", "2"]
     assert main(["evaluate", "tts", "codec", "--model", "model", "--limit", "3", *few]) == 0
     assert main(["evaluate", "--model", "model", "--data", ".", "--seed", "4", *few]) == 0
     assert calls == [
-        (Path("."), Path("tokens"), "model", 3, None),
-        (Path("."), Path("tokens"), "model", 1, "local"),
+        (Path("."), Path("tokens"), "model", 3, None, False),
+        (Path("."), Path("tokens"), "model", 1, "local", True),
         (["tts", "codec"], "model", None, Path("report"), 3, 0, 2),
         (list(TASKS), "model", Path("."), Path("report"), None, 4, 2),
     ]

@@ -22,6 +22,7 @@ def _tokenize_options(parser: Parser) -> None:
     )
     parser.option("--out", required=True, type=Path, metavar="DIR", help="the folder for the tokens")
     parser.option("--ray", metavar="ADDRESS", help="work on this Ray cluster (`local` starts one here)")
+    parser.add_argument("--bfloat16", action="store_true", help="faster on many processors; some codes differ")
     add_workers(parser)
     add_model_option(parser)
 
@@ -33,7 +34,7 @@ def _tokenize(options: Namespace) -> None:
         check_is_folder(options.manifest, "a corpus or examples")
     check_folder(options.out)
     weights.find(options.model)
-    recipes.tokenize(options.manifest, options.out, options.model, options.workers, options.ray)
+    recipes.tokenize(options.manifest, options.out, options.model, options.workers, options.ray, options.bfloat16)
     print(options.out)
 
 

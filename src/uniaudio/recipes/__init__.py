@@ -62,14 +62,17 @@ def run(
         trainer(overrides, folder, minutes)
 
 
-def tokenize(manifest: Path, out: Path, model: str, workers: int = 0, ray: str | None = None) -> None:
+def tokenize(
+    manifest: Path, out: Path, model: str, workers: int = 0, ray: str | None = None, bfloat16: bool = False
+) -> None:
     """Write the token shards `out`/train, dev and test of a corpus or of examples; `model` is a run folder or engine.
 
-    `workers` processes do it here (0: this one), or the Ray cluster at the address `ray`.
+    `workers` processes do it here (0: this one), or the Ray cluster at the address `ray`; `bfloat16` is faster and less
+    exact.
     """
     from uniaudio.recipes.codec import tokenize_corpus
 
-    tokenize_corpus(manifest, out, model, workers, ray)
+    tokenize_corpus(manifest, out, model, workers, ray, bfloat16)
 
 
 def evaluate(
