@@ -32,7 +32,7 @@ def captioned(target: int = 6) -> Batch:
 def with_mean() -> MultiScaleLM:
     torch.manual_seed(0)
     sizes = {"num_ids": NUM_IDS, "num_slots": SLOTS, "num_roles": len(ROLES), "vector_dim": VECTOR_DIM}
-    return MultiScaleLM(MultiScaleConfig(**sizes, caption_mean=True, global_=TINY, local_=TINY)).eval()
+    return MultiScaleLM(MultiScaleConfig(**sizes, caption_mean=True, in_step=True, global_=TINY, local_=TINY)).eval()
 
 
 def test_guidance_extrapolates_from_the_logits_without_conditions():
@@ -141,3 +141,33 @@ def test_training_hides_what_the_config_says():
     assert set(seen) == {(a, b) for a in (True, False) for b in (True, False)}
     with pytest.raises(InputError, match="local_share"):
         replace(config, local_share=1.5)
+
+
+def test_conditions_in_step_are_added_where_their_moment_is_predicted():
+    model, batch = with_mean(), collate([sequence(1, 4, 6), sequence(2, 2, 3)])
+    embedded = model.embed(batch.frames, batch.roles)
+    added = model.added(batch, embedded)
+    assert added is not None and added.shape == (2, 5, 32) and not added[:, -1].any() and not added[1, 3:].any()
+    weight = model.step_projection.weight.chunk(3, dim=1)  # type: ignore[union-attr]
+    before, now, after = (embedded[0, 2 + step] for step in (0, 1, 2))  # the condition stands after two marks
+    assert torch.allclose(added[0, 1], weight[0] @ before + weight[1] @ now + weight[2] @ after, atol=1e-6)
+    moved = model.with_added(batch, embedded, added) - embedded
+    assert torch.allclose(moved[0, 6:10], added[0, :4], atol=1e-6)  # the last mark predicts the first moment
+    assert not moved[0, :6].any() and not moved[0, 10:].any() and not moved[1, :4].any()
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_generation_adds_what_training_adds(rows: int):
+    """Greedy frames are the likeliest ones in the teacher-forced pass over themselves."""
+    model = with_mean()
+    with torch.no_grad():
+        model.step_projection.weight.mul_(20)  # type: ignore[union-attr]
+    prompt = collate([sequence(seed, 3 + seed) for seed in range(rows)])
+    made = model.generate(prompt, request([(6, 6)] * rows, Sampling(temperature=0)))
+    whole = collate([sequence(seed, 3 + seed, made[seed]) for seed in range(rows)])
+    embedded = model.embed(whole.frames, whole.roles)
+    states = model(model.with_added(whole, embedded, model.added(whole, embedded)), whole.positions)
+    for row in range(rows):
+        first = 5 + 3 + row - 2  # the last frame of the prompt is two marks, the condition and a mark
+        logits = model.local_logits(states[row, first - 1 : first + 5], made[row], LEGAL)
+        assert torch.equal(logits[0][:, :-1].argmax(1) + LEGAL.ranges[0][0], made[row][:, 0])

@@ -23,7 +23,8 @@ from uniaudio.nn.transformer import Transformer, TransformerConfig
 class MultiScaleConfig:
     """Sizes. `num_roles` and `vector_dim` 0 switch the role embedding and the caption projection off.
 
-    With `caption_mean` the mean of a caption's vectors is also added to every frame that predicts the target.
+    With `caption_mean` the mean of a caption's vectors is also added to every frame that predicts the target; with
+    `in_step`, so are the conditions of the predicted moment and its two neighbours, where some run in step with it.
     """
 
     num_ids: int
@@ -32,6 +33,7 @@ class MultiScaleConfig:
     vector_dim: int = 0
     embedding: Literal["sum", "concat"] = "sum"
     caption_mean: bool = False
+    in_step: bool = False
     global_: TransformerConfig = field(default_factory=TransformerConfig)
     local_: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=256, layers=3, heads=4))
 
@@ -44,6 +46,7 @@ class MultiScaleLM(FrameModel):
         super().__init__(config.num_ids, config.num_slots, width, config.num_roles, config.vector_dim, config.embedding)
         self.config = config
         self.mean_projection = nn.Linear(config.vector_dim, width, bias=False) if config.caption_mean else None
+        self.step_projection = nn.Linear(3 * width, width, bias=False) if config.in_step else None
         self.global_ = Transformer(config.global_)
         self.to_local = nn.Linear(width, local)
         self.local_embedding = nn.Embedding(config.num_ids, local)  # also the output head (tied)
@@ -79,6 +82,37 @@ class MultiScaleLM(FrameModel):
         mean = (batch.vectors * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
         return self.mean_projection(mean.to(self.mean_projection.weight.dtype))
 
+    def added(self, batch: Batch, embedded: Tensor) -> Tensor | None:
+        """Return what is added to the frames that predict the target, [B, S + 1, D], or None.
+
+        Frame s of them (0 is the last of the prompt) gets row s, and all after S get the last row. `embedded`
+        [B, T, D] are the frames of the batch.
+        """
+        mean = self.caption_mean(batch)
+        last = batch.lengths - batch.target.sum(1) - 1  # [B]
+        step = batch.positions - batch.positions.gather(1, last[:, None]) - 1  # [B, T]: which moment of the target
+        there = (batch.roles > 0) & ~batch.target & (step >= 0)
+        if self.step_projection is None or not bool(there.any()):
+            return mean
+        count = int(step[there].max()) + 1  # S
+        moments = embedded.new_zeros(len(last), count, embedded.shape[2])
+        index = step.clamp(0, count - 1)[..., None].expand_as(embedded)
+        moments = moments.scatter_add(1, index, embedded * there[..., None])  # [B, S, D]
+        around = functional.pad(moments, (0, 0, 1, 1))
+        steps = self.step_projection(torch.cat((around[:, :-2], moments, around[:, 2:]), dim=2))
+        steps = functional.pad(steps, (0, 0, 0, 1))
+        return steps if mean is None else steps + mean
+
+    def with_added(self, batch: Batch, embedded: Tensor, added: Tensor | None) -> Tensor:
+        """Return the frames [B, T, D] of a batch with what `added` says."""
+        if added is None:
+            return embedded
+        last = batch.lengths - batch.target.sum(1) - 1
+        step = torch.arange(embedded.shape[1], device=embedded.device) - last[:, None]  # [B, T]
+        predicts = (step >= 0) & (step <= batch.target.sum(1)[:, None])
+        index = step.clamp(0, added.shape[1] - 1)[..., None].expand_as(embedded)
+        return embedded + added.to(embedded.dtype).gather(1, index) * predicts[..., None]
+
     def losses(
         self, batch: Batch, legal: Legal, label_smoothing: float = 0.0, local_share: float = 1.0
     ) -> list[Tensor]:
@@ -88,12 +122,10 @@ class MultiScaleLM(FrameModel):
         training is the local Transformer's, and neighbouring frames tell it about the same.
         """
         seen = batch.frames if batch.inputs is None else batch.inputs
-        embedded = self.embed(seen, batch.roles, batch.vectors, batch.vector_mask)[:, :-1]
+        embedded = self.embed(seen, batch.roles, batch.vectors, batch.vector_mask)
+        embedded = self.with_added(batch, embedded, self.added(batch, embedded))
         predicted = batch.target[:, 1:]
-        mean = self.caption_mean(batch)
-        if mean is not None:
-            embedded = embedded + mean * predicted[..., None]
-        states = self(embedded, batch.positions[:, :-1])[predicted]  # [M, D]
+        states = self(embedded[:, :-1], batch.positions[:, :-1])[predicted]  # [M, D]
         wanted = batch.frames[:, 1:][predicted]  # [M, K]
         if local_share < 1:
             order = torch.randperm(len(wanted), device=wanted.device)
@@ -116,10 +148,8 @@ class MultiScaleLM(FrameModel):
         local_cache = self.local_.new_cache(rows, self.config.num_slots)
         embedded = self.embed(batch.frames, batch.roles, batch.vectors, batch.vector_mask)
         last = torch.arange(rows, device=device), batch.lengths - 1
-        mean = self.caption_mean(batch)
-        if mean is not None:
-            embedded[last] += mean[:, 0]
-        states = self(embedded, batch.positions, cache)
+        added = self.added(batch, embedded)
+        states = self(self.with_added(batch, embedded, added), batch.positions, cache)
         cache.advance(batch.lengths)
         state, position = states[last], batch.positions[last]
         roles = torch.full((rows, 1), request.target_role, device=device)
@@ -137,7 +167,9 @@ class MultiScaleLM(FrameModel):
             if not bool(done.all()):
                 position = position + 1
                 embedded = self.embed(frame.repeat(request.copies, 1)[:, None], roles)
-                state = self(embedded if mean is None else embedded + mean, position[:, None], cache)[:, 0]
+                if added is not None:
+                    embedded = embedded + added[:, min(len(made), added.shape[1] - 1)][:, None]
+                state = self(embedded, position[:, None], cache)[:, 0]
                 cache.advance(1)
         frames = torch.stack(made, dim=1) if made else batch.frames[: len(lengths), :0]
         return [frame[:length] for frame, length in zip(frames, lengths.tolist(), strict=True)]

@@ -38,8 +38,8 @@ class LMRecipe:
 
     Tasks (and token folders) are drawn with shares ~ size^alpha; `loader_workers` processes make batches ahead.
 
-    The orders other than "multiscale" have one Transformer, of the sizes `global_`, and neither `caption_mean` nor
-    `objective.local_share`.
+    The orders other than "multiscale" have one Transformer, of the sizes `global_`, and none of `caption_mean`,
+    `in_step` and `objective.local_share`.
 
     With `start` (a model's name or folder) the weights begin as that model's, which must have the same sizes.
 
@@ -54,6 +54,7 @@ class LMRecipe:
     num_codebooks: int = 6
     codebook_size: int = 1024
     caption_mean: bool = True
+    in_step: bool = True
     global_: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=384, layers=6, heads=6))
     local_: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=256, layers=3, heads=4))
     frame_budget: int = 4000
@@ -168,6 +169,7 @@ def lm_config(recipe: LMRecipe, vocabulary: Vocabulary) -> LMConfig:
         num_roles=len(ROLES),
         vector_dim=CAPTION_DIM,
         caption_mean=recipe.caption_mean,
+        in_step=recipe.in_step,
         global_=recipe.global_,
         local_=recipe.local_,
     )
