@@ -57,7 +57,7 @@ class LMObjective:
         extra = {} if self.config.local_share == 1 else {"local_share": self.config.local_share}
         losses = self.module.losses(batch, self.legal, self.config.label_smoothing, **extra)
         weights = torch.tensor(self.config.slot_weights or [1.0] * len(losses))
-        loss = torch.stack(losses) @ weights.to(losses[0]) / weights.sum()
+        loss = (torch.stack(losses) * weights.to(losses[0])).sum() / weights.sum()  # a product would be in bfloat16
         figures = {f"slot_{slot}": float(value.detach()) for slot, value in enumerate(losses)}
         return loss, {**figures, "frames": float(batch.target.sum())}
 
