@@ -1,6 +1,7 @@
-"""Which examples make the batch of a step: mixed over tasks and corpora, of similar length, shared out over ranks.
+"""Which examples make a batch of training: mixed over tasks and corpora, of similar length.
 
-Everything is a pure function of (seed, step), so a run resumes in the middle of an epoch without a state of its own.
+Everything is a pure function of (seed, step), so a run resumes in the middle of an epoch without a state of its own,
+and processes that train together share the batches out by taking every Wth step each.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,25 +18,13 @@ from uniaudio.sequence.batch import Batch, collate
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Share:
-    """Which part of every epoch this process takes: `rank` of `world`."""
-
-    rank: int = 0
-    world: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rank < self.world:
-            raise InputError(f"rank {self.rank} of {self.world} processes does not exist: use 0 to {self.world - 1}")
-
-
 class BatchPlan:
     """Batches of example numbers, filled to a budget of frames, for groups of examples that are mixed.
 
     `lengths` [N] in frames; `groups` are disjoint lists of numbers (a task of a corpus). In an epoch, group i of n_i
     examples has a share p_i ~ n_i^alpha of the draws, and no example comes twice: the epoch ends with the group that is
-    drawn whole first (all of them for alpha 1), the others show a new choice in the next. Every rank plans the same
-    batches and takes its own. Raises InputError when there is nothing to plan with.
+    drawn whole first (all of them for alpha 1), the others show a new choice in the next. Raises InputError when there
+    is nothing to plan with.
     """
 
     def __init__(
@@ -45,13 +34,12 @@ class BatchPlan:
         budget: int,
         *,
         alpha: float = 1.0,
-        share: Share | None = None,
         chunk: int = 4096,
     ) -> None:
         self.groups = [np.asarray(group, np.int64) for group in groups if len(group)]
         if not self.groups:
             raise InputError("there is no example to train on: give tokens that have some")
-        self.lengths, self.budget, self.chunk, self.share = lengths, budget, chunk, share or Share()
+        self.lengths, self.budget, self.chunk = lengths, budget, chunk
         sizes = np.array([len(group) for group in self.groups])
         weights = sizes.astype(np.float64) ** alpha
         draws = np.round(weights * (sizes / weights).min()).astype(np.int64)
@@ -60,7 +48,7 @@ class BatchPlan:
         self._planned: tuple[int, int, list[np.ndarray]] | None = None
 
     def indices(self, seed: int, step: int) -> np.ndarray:
-        """Return the example numbers of this rank's batch of a step."""
+        """Return the example numbers of the batch of a step."""
         epoch = 0
         while True:
             if (seed, epoch) not in self._counts:
@@ -71,7 +59,7 @@ class BatchPlan:
             epoch += 1
 
     def epoch(self, seed: int, epoch: int) -> list[np.ndarray]:
-        """Return this rank's batches of an epoch; all ranks have equally many."""
+        """Return the batches of an epoch."""
         if self._planned is None or self._planned[:2] != (seed, epoch):
             self._planned = (seed, epoch, self._plan(seed, epoch))
         return self._planned[2]
@@ -84,11 +72,7 @@ class BatchPlan:
         for first in range(0, len(drawn), self.chunk):
             part = drawn[first : first + self.chunk]
             batches += self._fill(part[np.argsort(self.lengths[part], kind="stable")])
-        order, world = random.permutation(len(batches)), self.share.world
-        if len(order) < world:
-            raise InputError(f"{len(order)} batches are too few for {world} processes: give fewer, or more examples")
-        kept = order[: len(order) // world * world]  # all ranks have equally many
-        return [batches[index] for index in kept[self.share.rank :: world]]
+        return [batches[index] for index in random.permutation(len(batches))]
 
     def _fill(self, ordered: np.ndarray) -> Iterator[np.ndarray]:
         """Yield runs of examples, sorted by length, whose longest times their number is within the budget."""
@@ -114,7 +98,6 @@ class Batches:
         budget: int,
         *,
         alpha: float = 1.0,
-        share: Share | None = None,
         max_seconds: float = 30.0,
         vector_dim: int = 0,
     ) -> None:
@@ -128,11 +111,11 @@ class Batches:
         self._firsts = np.cumsum([0, *(len(shards) for shards in sources)])
         if not any(len(group) for group in groups):
             raise InputError(f"no example of {', '.join(tasks)} up to {max_seconds:g} s: tokenize examples of them")
-        self.plan = BatchPlan(np.concatenate(lengths), groups, budget, alpha=alpha, share=share)
+        self.plan = BatchPlan(np.concatenate(lengths), groups, budget, alpha=alpha)
 
     def draw(self, seed: int, step: int) -> Batch:
         """Return the batch of a step."""
-        random = np.random.default_rng((seed, step, self.plan.share.rank))
+        random = np.random.default_rng((seed, step, 0))
         sequences = []
         for number in self.plan.indices(seed, step):
             source = int(np.searchsorted(self._firsts, number, side="right")) - 1
@@ -143,11 +126,12 @@ class Batches:
 class Ahead(Generic[T]):
     """Makes the batches of the next steps in other processes while the current one is used.
 
-    Called like the function that it wraps; steps out of order are made on the spot, and the workers start again there.
+    Called like the function that it wraps, for every `stride`th step; after a step out of order the workers start
+    again there.
     """
 
-    def __init__(self, draw: Callable[[int, int], T], workers: int, depth: int = 4) -> None:
-        self.draw, self.workers, self.depth = draw, workers, depth
+    def __init__(self, draw: Callable[[int, int], T], workers: int, depth: int = 4, stride: int = 1) -> None:
+        self.draw, self.workers, self.depth, self.stride = draw, workers, depth, stride
         self._stream: Iterator[T] | None = None
         self._next: tuple[int, int] | None = None
 
@@ -156,14 +140,14 @@ class Ahead(Generic[T]):
             return self.draw(seed, step)
         if self._stream is None or self._next != (seed, step):
             self._stream = self._start(seed, step)
-        self._next = (seed, step + 1)
+        self._next = (seed, step + self.stride)
         return next(self._stream)
 
     def _start(self, seed: int, step: int) -> Iterator[T]:
         from torch.utils.data import DataLoader
 
         steps: Any = _Steps(self.draw, seed)
-        order: Any = _From(step)
+        order: Any = _From(step, self.stride)
         return iter(
             DataLoader(steps, batch_size=None, sampler=order, num_workers=self.workers, prefetch_factor=self.depth)
         )
@@ -181,12 +165,13 @@ class _Steps(Generic[T]):
 
 @dataclass(frozen=True)
 class _From:
-    """Counts steps without end."""
+    """Counts every `stride`th step without end."""
 
     first: int
+    stride: int
 
     def __iter__(self) -> Iterator[int]:
         step = self.first
         while True:
             yield step
-            step += 1
+            step += self.stride

@@ -24,6 +24,7 @@ from uniaudio.recipes import building
 from uniaudio.sequence.layout import ROLES, Layout
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.tasks import TASKS
+from uniaudio.train.distributed import world_size
 from uniaudio.train.loop import LoopConfig, train
 from uniaudio.train.objectives.lm import LMObjective, LMObjectiveConfig
 from uniaudio.train.optim import OptimConfig
@@ -127,7 +128,7 @@ def train_lm(overrides: list[str], tokens: Path, folder: Path, minutes: float | 
     allowed = {tuple(layout.allowed(TASKS[task])) for task in recipe.tasks}
     assert len(allowed) == 1, "all tasks of a run predict the same codes"
     legal = Legal(allowed.pop(), layout.vocabulary.mark("end"))
-    draw = Ahead(batches.draw, recipe.loader_workers)
+    draw = Ahead(batches.draw, recipe.loader_workers, stride=world_size())
     objective = LMObjective(model, legal, draw, recipe.objective, fill=layout.vocabulary.fill)
     train(objective, recipe.loop.ending_after(minutes), folder)
 

@@ -4,17 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+SUMMED = ("frames", "flops", "skipped")  # figures that add up; the others are averaged
+
 
 class TrainLog:
     """Writes figures every `every` steps, each averaged over the steps that had it.
 
-    Steps logged again after a resume are cut from the file first.
+    `peak_flops` is what all devices together can do in a second (0: unknown). Steps logged again after a resume are cut
+    from the file first.
     """
 
-    def __init__(self, folder: Path, first_step: int, steps: int, every: int) -> None:
+    def __init__(self, folder: Path, first_step: int, steps: int, every: int, peak_flops: float = 0.0) -> None:
         from tqdm import tqdm
 
-        self.every, self.sums, self.counts = every, {}, {}
+        self.every, self.peak_flops, self.sums, self.counts = every, peak_flops, {}, {}
         self.path = folder / "log.jsonl"
         kept: list[str] = []
         if self.path.exists():
@@ -25,7 +28,7 @@ class TrainLog:
         self.board = _summary_writer(folder / "tensorboard", first_step)
 
     def add(self, step: int, figures: dict[str, float], seconds: float) -> None:
-        """Take the figures of one step; `frames` are summed into frames per second, the rest is averaged."""
+        """Take the figures of one step: `frames` become frames per second, `flops` a share of the peak."""
         for key, value in {**figures, "seconds": seconds}.items():
             self.sums[key] = self.sums.get(key, 0.0) + value
             self.counts[key] = self.counts.get(key, 0) + 1
@@ -34,9 +37,12 @@ class TrainLog:
             self._write(step)
 
     def _write(self, step: int) -> None:
-        frames, seconds = self.sums.pop("frames", 0.0), self.sums.pop("seconds")
+        frames, flops, skipped = (self.sums.pop(name, 0.0) for name in SUMMED)
+        seconds = max(self.sums.pop("seconds"), 1e-9)
         row: dict[str, Any] = {key: round(value / self.counts[key], 5) for key, value in self.sums.items()}
-        row = {"step": step, **row, "frames_per_second": round(frames / max(seconds, 1e-9), 1)}
+        row = {"step": step, **row, "skipped": round(skipped), "frames_per_second": round(frames / seconds, 1)}
+        if self.peak_flops and flops:
+            row["mfu"] = round(flops / seconds / self.peak_flops, 4)
         row["seconds_per_step"] = round(seconds / self.counts["seconds"], 4)
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")

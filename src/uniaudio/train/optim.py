@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from uniaudio.errors import InputError
+from uniaudio.train.distributed import cut_like
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +113,8 @@ def unpack_state(optimizers: list[torch.optim.Optimizer], packed: dict[str, Tens
         optimizer, parameter = parameters[place]
         if key != "step" and value.shape != parameter.shape:
             raise InputError(f"the state of the optimisers does not fit at {name!r}: the checkpoint is damaged")
-        placed = value.clone() if key == "step" else value.to(parameter.device, copy=True)
-        optimizer.state[parameter][key] = placed
+        placed = value.to(parameter.device) if key == "step" else cut_like(value, parameter)
+        optimizer.state[parameter][key] = placed.clone()
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
