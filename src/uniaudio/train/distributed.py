@@ -5,10 +5,10 @@ Started by `torchrun`, each process holds a shard of every weight, gradient, ave
 then the identity.
 """
 
+import atexit
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -58,26 +58,24 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
-@contextmanager
-def joined() -> Iterator[Ranks]:
-    """Join the processes that `torchrun` started; each takes a CUDA device where there is one.
+def join() -> Ranks:
+    """Join the processes that `torchrun` started, for the rest of this one's life; each takes a CUDA device if any.
 
-    After an error nothing is taken down: the other processes may be waiting for this one, and torchrun ends them.
+    Raises InputError for more processes than devices.
     """
     local = int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
-    size = world_size()
     if device.type == "cuda":
         if local >= torch.cuda.device_count():
             raise InputError(f"{torch.cuda.device_count()} CUDA devices are too few: lower --nproc-per-node")
         torch.cuda.set_device(device)
-    if size == 1:
-        yield Ranks(device=device)
-        return
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=timedelta(minutes=30))
-    yield Ranks(distributed.get_rank(), size, device)
-    distributed.destroy_process_group()
+    if world_size() == 1:
+        return Ranks(device=device)
+    if not distributed.is_initialized():
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        distributed.init_process_group(backend, timeout=timedelta(minutes=30))
+        atexit.register(distributed.destroy_process_group)
+    return Ranks(distributed.get_rank(), distributed.get_world_size(), device)
 
 
 def place(value: Any, device: torch.device) -> Any:

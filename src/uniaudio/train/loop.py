@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from uniaudio import checkpoint
 from uniaudio.errors import InputError
 from uniaudio.nn.ema import Ema
-from uniaudio.train.distributed import Network, Ranks, cut, gathered, joined, place, whole
+from uniaudio.train.distributed import Network, Ranks, cut, gathered, join, place, whole
 from uniaudio.train.guard import SpikeGuard
 from uniaudio.train.log import SUMMED, TrainLog
 from uniaudio.train.optim import OptimConfig, build_optimizers, lr_scale, pack_state, unpack_state
@@ -106,17 +106,16 @@ def train(objective: Objective, config: LoopConfig, folder: Path) -> int:
     does, Ctrl-C raises KeyboardInterrupt. Raises InputError when the folder holds a checkpoint of another
     configuration, and when the processes cannot share a step's batches equally.
     """
-    caught: list[int] = []
-    with joined() as ranks:
-        state = TrainState(objective, config, ranks)
-        if ranks.first:
-            folder.mkdir(parents=True, exist_ok=True)
-            checkpoint.recover(folder / "checkpoint")
-        ranks.any(here=True)  # the others wait for the first
-        if (folder / "checkpoint").exists():
-            state.load(folder / "checkpoint")
-        with _stop_signals(caught):
-            _run(state, folder, caught)
+    ranks = join()
+    state = TrainState(objective, config, ranks)
+    if ranks.first:
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoint.recover(folder / "checkpoint")
+    ranks.any(here=True)  # the others wait for the first
+    if (folder / "checkpoint").exists():
+        state.load(folder / "checkpoint")
+    with _stop_signals() as caught:
+        _run(state, folder, caught)
     if signal.SIGINT in caught:
         raise KeyboardInterrupt
     return state.step
@@ -251,8 +250,9 @@ class TrainState:
 
 
 @contextmanager
-def _stop_signals(caught: list[int]) -> Iterator[None]:
+def _stop_signals() -> Iterator[list[int]]:
     """Collect SIGINT (Ctrl-C) and SIGTERM in a list instead of dying; the old handlers come back at the end."""
+    caught: list[int] = []
     old = {}
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -260,7 +260,7 @@ def _stop_signals(caught: list[int]) -> Iterator[None]:
     except ValueError:  # not in the main thread: the caller handles signals
         pass
     try:
-        yield
+        yield caught
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from uniaudio.errors import InputError
 from uniaudio.lm.interface import Legal
-from uniaudio.lm.orders import AnyLM
+from uniaudio.lm.orders import AnyLM, training_flops
 from uniaudio.sequence.batch import Batch, hide_conditions
 
 
@@ -59,6 +59,7 @@ class LMObjective:
         weights = torch.tensor(self.config.slot_weights or [1.0] * len(losses))
         loss = (torch.stack(losses) * weights.to(losses[0])).sum() / weights.sum()  # a product would be in bfloat16
         figures = {f"slot_{slot}": float(value.detach()) for slot, value in enumerate(losses)}
+        figures["flops"] = training_flops(self.module, batch, self.legal, self.config.local_share)
         return loss, {**figures, "frames": float(batch.target.sum())}
 
     def _hide(self, batch: Batch) -> None:
