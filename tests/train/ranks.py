@@ -25,7 +25,10 @@ LOOP = LoopConfig(
 
 
 def objective() -> LMObjective:
-    """Return a language-model objective whose batch `number` has 1 to 3 rows of 4 to 16 target frames."""
+    """Return a language-model objective whose batch `number` has 1 to 3 rows of 4 to 16 target frames.
+
+    Every third batch is of another task, and the only one that uses the weights for captions.
+    """
     layout = Layout(Vocabulary.new(CODEC.num_codebooks, CODEC.codebook_size))
 
     def draw(seed: int, number: int) -> Batch:
@@ -37,11 +40,16 @@ def objective() -> LMObjective:
         sequences = []
         for _ in range(1 + int(pick(3, 1))):
             size = 4 + int(pick(13, 1))
+            codes = pick(CODEC.codebook_size, CODEC.num_codebooks, size)
+            if number % 3 == 1:
+                caption = Item(vectors=torch.randn(5, 384, generator=generator))
+                sequences.append(layout.example(TASKS["text_to_sound"], {("caption", "caption"): caption}, codes))
+                continue
             text = Item(ids=pick(50, size, 1), aligned=True)
             voice = Item(ids=pick(CODEC.codebook_size, 6, CODEC.num_codebooks))
             items = {("text", "phoneme"): text, ("speaker", "voice"): voice}
-            sequences.append(layout.example(TASKS["tts"], items, pick(CODEC.codebook_size, CODEC.num_codebooks, size)))
-        return collate(sequences)
+            sequences.append(layout.example(TASKS["tts"], items, codes))
+        return collate(sequences, 384)
 
     torch.manual_seed(0)
     legal = Legal(tuple(layout.allowed(TASKS["tts"])), layout.vocabulary.mark("end"))

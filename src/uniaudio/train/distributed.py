@@ -8,22 +8,26 @@ then the identity.
 import atexit
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping
+import secrets
+import time
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed import PrefixStore, Store
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils.checkpoint import checkpoint
 
 from uniaudio.errors import InputError
 from uniaudio.nn.transformer import Block
 
-Loss = Callable[[Any, int], tuple[Tensor, dict[str, float]]]
+TIMEOUT = timedelta(minutes=30)  # for one exchange; the slowest wait is that for a checkpoint being written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,9 +77,34 @@ def join() -> Ranks:
         return Ranks(device=device)
     if not distributed.is_initialized():
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, timeout=timedelta(minutes=30))
+        store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
+        store = PrefixStore(_meet(store, rank, size), store)
+        distributed.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=size)
         atexit.register(distributed.destroy_process_group)
     return Ranks(distributed.get_rank(), distributed.get_world_size(), device)
+
+
+def _meet(store: Store, rank: int, size: int) -> str:
+    """Return a name that exactly the processes that are there now agree on.
+
+    torchrun keeps its store when it starts the processes again, and in it the addresses of those that have died, which
+    makes gloo wait for ever. Here every process draws a name, the first one answers to each name that it finds with its
+    own, until all have said under this name that they heard it; no old entry can be taken for one of these.
+    """
+    own = secrets.token_hex(8)
+    store.set(f"name/{rank}", own)
+    if rank:
+        first = store.get(f"answer/{own}").decode()  # waits for it
+        store.set(f"heard/{first}/{rank}", "")
+        return first
+    missing = list(range(1, size))
+    while missing:
+        for other in missing:
+            if store.check([f"name/{other}"]):
+                store.set(f"answer/{store.get(f'name/{other}').decode()}", own)
+        missing = [other for other in missing if not store.check([f"heard/{own}/{other}"])]
+        time.sleep(0.01)
+    return own
 
 
 def place(value: Any, device: torch.device) -> Any:
@@ -96,12 +125,16 @@ class Network(nn.Module):
     """The loss of an objective as a network's output, which is what FSDP2 cuts over the processes.
 
     `module` and the networks that the objective keeps beside it (spectral losses) move to the device; its Transformer
-    blocks are recomputed in the backward pass and compiled if asked, before they are cut, one by one.
+    blocks are recomputed in the backward pass and compiled if asked, before they are cut, one by one. With `complete`
+    weights that a batch does not use (those of captions) get a gradient of zero, because the processes exchange the
+    gradients of the same weights, whatever their batches are.
 
     Raises InputError for a module with buffers on several processes: what it learns outside its gradients would differ.
     """
 
-    def __init__(self, objective: Any, ranks: Ranks, *, recompute: bool = False, compiled: bool = False) -> None:
+    def __init__(
+        self, objective: Any, ranks: Ranks, *, recompute: bool = False, compiled: bool = False, complete: bool = False
+    ) -> None:
         super().__init__()
         self.module: nn.Module = objective.module
         self.objective = objective
@@ -109,6 +142,8 @@ class Network(nn.Module):
             if isinstance(part, nn.Module):
                 part.to(ranks.device)
         blocks = [block for block in self.module.modules() if isinstance(block, Block)]
+        inside = {part for block in blocks for part in block.modules()}
+        self._loose = [part for part in self.module.modules() if complete and part not in inside]
         for block in blocks:
             if recompute:
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False)
@@ -124,7 +159,11 @@ class Network(nn.Module):
 
     def forward(self, batch: Any, step: int) -> tuple[Tensor, dict[str, float]]:
         """Return the objective's loss and figures."""
-        return self.objective.loss(batch, step)
+        loss, figures = self.objective.loss(batch, step)
+        for part in self._loose:
+            for parameter in part.parameters(recurse=False):
+                loss = loss + 0.0 * parameter.sum()
+        return loss, figures
 
     def sum_gradients(self, on: bool) -> None:
         """Say whether the next backward pass ends with the exchange of the gradients: the last of a step does."""

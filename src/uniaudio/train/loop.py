@@ -160,7 +160,9 @@ class TrainState:
             enough = f"use loop.accumulate={ranks.size} or a multiple of it"
             raise InputError(f"{ranks.size} processes cannot share {config.accumulate} batches a step: {enough}")
         objective.module.train()
-        self.network = Network(objective, ranks, recompute=config.recompute, compiled=config.compile)
+        self.network = Network(
+            objective, ranks, recompute=config.recompute, compiled=config.compile, complete=config.accumulate > 1
+        )
         self.optimizers = build_optimizers(objective.module, config.optim)
         self.ema = Ema(objective.module, config.ema_decay)
         self.guard = SpikeGuard(config.spike_factor, config.spike_window)
