@@ -61,18 +61,18 @@ def against_training(tokens: Path, layout: Layout, recipe: LMRecipe) -> dict[str
     return {"tasks": len(tasks), "loader": round(load), "training": round(train), "ratio": round(load / train, 1)}
 
 
-def write_cuts(folder: Path, count: int) -> None:
-    """Write `count` short made-up tts examples as shards; "text.ends" holds each one's number as its duration."""
+def write_cuts(folder: Path, count: int, codebooks: int = 4, lengths: tuple[int, int] = (4, 24)) -> None:
+    """Write `count` made-up tts examples of one phone as shards; by default short ones, which cost most a frame."""
     random = np.random.default_rng(0)
     for first in range(0, count, SHARD):
         examples = []
         for number in range(first, min(count, first + SHARD)):
-            length = int(random.integers(4, 24))
+            length = int(random.integers(*lengths))
             tensors = {
-                "target": torch.full((4, length), number % 1024, dtype=torch.int16),
+                "target": torch.full((codebooks, length), number % 1024, dtype=torch.int16),
                 "text.phoneme": torch.tensor([1], dtype=torch.uint8),
                 "text.ends": torch.tensor([length / FRAME_RATE]),
-                "speaker.voice": torch.zeros(4, 4, dtype=torch.int16),
+                "speaker.voice": torch.zeros(codebooks, 4, dtype=torch.int16),
             }
             examples.append(Tokenized(id=f"{number:09d}", kind="tts", num_frames=length, tensors=tensors))
         write_shard(folder / f"shard-{first // SHARD:06d}.tar", examples)

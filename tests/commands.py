@@ -29,7 +29,7 @@ def recipe_configs() -> dict[str, Any]:
     return {
         "codec_mini": codec.CodecRecipe(),
         "durations_mini": lm.DurationRecipe(),
-        "mini": lm.LMRecipe(),
+        **lm.SIZES,
         "hubert_mini": ssl.HubertRecipe(),
         "event_judge": event_judge.EventJudgeRecipe(),
         "codec_debug": debug._LOOP,

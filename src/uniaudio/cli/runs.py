@@ -1,5 +1,6 @@
 """The commands of a run: tokenize data, train on it, judge the result."""
 
+import os
 from argparse import Namespace
 from pathlib import Path
 
@@ -63,7 +64,8 @@ def _train(options: Namespace) -> None:
     check_name(options.recipe, recipes.RECIPES, "recipe")
     if options.corpus is not None:
         check_is_folder(options.corpus, "a corpus")
-    check_folder(options.run or Path("runs"))
+    if os.environ.get("RANK", "0") == "0":  # of several processes one: checking makes a folder and removes it again
+        check_folder(options.run or Path("runs"))
     recipes.run(options.recipe, options.changes, corpus=options.corpus, run=options.run, minutes=options.minutes)
 
 

@@ -13,6 +13,8 @@ RECIPES: dict[str, str] = {
     "codec_mini": "the shipped codec, on made speech (corpus: a folder of recordings)",
     "durations_mini": "the duration predictor (corpus: a token folder)",
     "mini": "the shipped language model, all tasks (corpus: token folders)",
+    "base": "a language model of 183 million weights, all tasks (corpus: token folders)",
+    "large": "a language model of 0.93 billion weights, all tasks, for many devices (corpus: token folders)",
     "hubert_mini": "the network behind semantic tokens, on made speech and singing (corpus: a folder of recordings)",
     "event_judge": "the offline judge of sound and music (corpus: a folder of made sound and music of its own)",
     "codec_debug": "a tiny codec that overfits one batch in seconds (no corpus)",
@@ -51,10 +53,10 @@ def run(
         from uniaudio.recipes.event_judge import train_event_judge
 
         train_event_judge(overrides, _needed(corpus, name), folder, minutes)
-    elif name == "mini":
+    elif name in ("mini", "base", "large"):
         from uniaudio.recipes.lm import train_lm
 
-        train_lm(overrides, _needed(corpus, name), folder, minutes)
+        train_lm(name, overrides, _needed(corpus, name), folder, minutes)
     else:
         from uniaudio.recipes import debug
 

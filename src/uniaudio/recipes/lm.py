@@ -1,4 +1,4 @@
-"""Train the duration predictor and the language model of `uniaudio-mini` on a token folder."""
+"""Train language models of three sizes, and the duration predictor, on token folders."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -102,12 +102,31 @@ class LMRecipe:
             raise InputError(f"objective.slot_weights has {much}: give one for each, or none ([])")
 
 
-def train_lm(overrides: list[str], tokens: Path, folder: Path, minutes: float | None) -> None:
-    """Run `LMRecipe` with overrides on the train split of one or more token folders (see `token_folders`).
+_ADAMW = OptimConfig(lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1, warmup_steps=2000)
+_BASE = LMRecipe(
+    global_=TransformerConfig(width=768, layers=16, heads=12),
+    local_=TransformerConfig(width=768, layers=8, heads=12),
+    frame_budget=16_000,
+    max_seconds=30.0,
+    loader_workers=4,
+    objective=dataclasses.replace(LMRecipe().objective, local_share=1.0),
+    loop=LoopConfig(steps=100_000, accumulate=16, ema_decay=0.9995, spike_factor=3.0, optim=_ADAMW),
+)
+_LARGE = dataclasses.replace(
+    _BASE,
+    global_=TransformerConfig(width=1536, layers=24, heads=12),
+    local_=TransformerConfig(width=1536, layers=8, heads=12),
+    loop=dataclasses.replace(_BASE.loop, accumulate=64, recompute=True, optim=dataclasses.replace(_ADAMW, lr=3e-4)),
+)
+SIZES: dict[str, LMRecipe] = {"mini": LMRecipe(), "base": _BASE, "large": _LARGE}
+
+
+def train_lm(size: str, overrides: list[str], tokens: Path, folder: Path, minutes: float | None) -> None:
+    """Run the recipe of a size with overrides on the train split of one or more token folders (see `token_folders`).
 
     Raises InputError for tokens with fewer codebooks, or larger codes, than the recipe's.
     """
-    recipe = config.override(LMRecipe(), overrides)
+    recipe = config.override(SIZES[size], overrides)
     layout = Layout(Vocabulary.new(recipe.num_codebooks, recipe.codebook_size))
     sources = [Shards(path / "train") for path in token_folders(tokens)]
     batches = Batches(
