@@ -88,7 +88,7 @@ def test_commands_are_understood(name: str, tmp_path: Path, monkeypatch: pytest.
     from tests.commands import check_call, check_module, shell_calls
 
     calls = shell_calls(ROOT / name)
-    known = {"uniaudio", "python", "make", "apt-get", "source", "tensorboard", "ray"}
+    known = {"uniaudio", "python", "make", "apt-get", "source", "tensorboard", "ray", "torchrun"}
     assert {call[0] for call in calls} <= known, "teach this test the command"
     commands = {call[1] for call in calls if call[0] == "uniaudio"}
     if name in ("README.md", "docs/training.md"):
@@ -96,6 +96,8 @@ def test_commands_are_understood(name: str, tmp_path: Path, monkeypatch: pytest.
     for call in calls:
         if call[0] == "uniaudio":
             check_call(call)
+        elif call[0] == "torchrun":
+            check_call(call[call.index("--") + 1 :])
         elif call[0] == "python":
             check_module(call, tmp_path, monkeypatch)
 
