@@ -2,11 +2,11 @@
 
     python benchmarks/training_scale.py [--sizes base large] [--hours 165000] [--devices 16 64 256]
 
-First, `--measure` (base) is trained on one tiny batch on this processor: seconds of a step, its operations by our count
-and by torch's, the best rate of this processor's matrix products, and what is kept for the backward pass. Made-up
-tokens are drawn as in training, for the rate of a loader process. Then follows arithmetic for devices that are not
-here, marked "arithmetic": their peak, the share of it that is used, bandwidths and price are assumptions, given as
-options. One line of JSON a part.
+First, `--measure` (base) is trained on one tiny batch on one core of this processor: seconds of a step, its operations
+by our count and by torch's, the best rate of matrix products, and what is kept for the backward pass. Made-up tokens
+are drawn as in training, for the rate of a loader process. All in processor time, so that a busy machine gives the same.
+Then follows arithmetic for devices that are not here, marked so: their peak, the share of it that is used, bandwidths
+and price are assumptions, given as options. One line of JSON a part.
 """
 
 import argparse
@@ -26,14 +26,15 @@ from uniaudio.data.sequences import SequenceReader
 from uniaudio.data.shards import Shards
 from uniaudio.lm.interface import Legal
 from uniaudio.lm.orders import build, training_flops
-from uniaudio.recipes.lm import FRAME_RATE, SIZES, LMRecipe, lm_config
+from uniaudio.recipes.lm import FRAME_RATE, SIZES, lm_config
 from uniaudio.sequence.batch import Batch
 from uniaudio.sequence.layout import Layout
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.tasks import TASKS
-from uniaudio.train.loop import TrainState
+from uniaudio.train.loop import LoopConfig, TrainState
 from uniaudio.train.objectives.lm import LMObjective
 
+FIELDS = ("frames", "positions", "roles", "lengths", "target")
 TARGETS = 4096  # target frames of the made batch that stands for a recipe's operations
 PER_MACHINE = 8
 STATE_BYTES = {"weights": 4, "gradients": 4, "adamw": 8, "average": 4}  # of each weight, shared by the devices
@@ -58,9 +59,9 @@ def best_rate(dtype: torch.dtype, size: int = 1536) -> float:
     one, two = (torch.randn(size, size).to(dtype) for _ in range(2))
     seconds = []
     for _ in range(6):
-        begun = time.perf_counter()
+        begun = time.process_time()
         one @ two
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.process_time() - begun)
     return 2 * size**3 / min(seconds)
 
 
@@ -77,13 +78,12 @@ def measured(size: str, positions: float, targets: int = 32, rows: int = 2) -> d
         first = state.advance()
     seconds = []
     for _ in range(3):
-        begun = time.perf_counter()
+        begun = time.process_time()
         state.advance()
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.process_time() - begun)
     rates = {str(dtype).removeprefix("torch."): best_rate(dtype) for dtype in (torch.bfloat16, torch.float32)}
     return {
         "size": size,
-        "threads": torch.get_num_threads(),
         "positions": int(batch.lengths.sum()),
         "target_frames": int(first["frames"]),
         "step_seconds": round(min(seconds), 2),
@@ -91,28 +91,30 @@ def measured(size: str, positions: float, targets: int = 32, rows: int = 2) -> d
         "counted_by_torch": round(counter.get_total_flops() / 1e9, 1),
         "best_gigaflops_per_second": {name: round(rate / 1e9, 1) for name, rate in rates.items()},
         "mfu": round(first["flops"] / min(seconds) / max(rates.values()), 3),
-        "bytes_kept_per_position": kept_bytes(objective, batch, recipe),
+        "bytes_kept_per_position": {
+            name: kept_bytes(objective, batch, replace(recipe.loop, recompute=recompute))
+            for name, recompute in (("all", False), ("recompute", True))
+        },
     }
 
 
-def kept_bytes(objective: LMObjective, batch: Batch, recipe: LMRecipe) -> dict[str, int]:
-    """Return the bytes that the backward pass needs for a position, with all kept and with blocks recomputed."""
-    weights = {parameter.untyped_storage().data_ptr() for parameter in objective.module.parameters()}
-    result = {}
-    for name, recompute in (("all", False), ("recompute", True)):
-        state = TrainState(objective, replace(recipe.loop, accumulate=1, recompute=recompute))
+def kept_bytes(objective: LMObjective, batch: Batch, loop: LoopConfig) -> int:
+    """Return the bytes that the backward pass needs for a position more: of the batch, less half of it."""
+    state = TrainState(objective, replace(loop, accumulate=1))
+    half = Batch(*(part[: len(part) // 2] for part in (vars(batch)[name] for name in FIELDS)))
+    found = []
+    for part in (half, batch):
         kept: dict[int, int] = {}
 
         def keep(tensor: torch.Tensor, kept: dict[int, int] = kept) -> torch.Tensor:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in weights:
-                kept[storage.data_ptr()] = storage.nbytes()
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), state.autocast:
-            state.network(batch, 0)
-        result[name] = round(sum(kept.values()) / int(batch.lengths.sum()))
-    return result
+            loss = state.network(part, 0)  # held: what is kept is freed with it, and its addresses used again
+        found.append(sum(kept.values()))
+        del loss
+    return round((found[1] - found[0]) / (int(batch.lengths.sum()) - int(half.lengths.sum())))
 
 
 def loader_rate() -> float:
@@ -122,9 +124,9 @@ def loader_rate() -> float:
         write_cuts(Path(folder), 2000, codebooks=6, lengths=(100, 300))
         batches = Batches([Shards(Path(folder))], SequenceReader(layout, FRAME_RATE), ["tts"], 6000)
         steps = len(batches.plan.epoch(0, 0))
-        begun = time.perf_counter()
+        begun = time.process_time()
         drawn = sum(int(batches.draw(0, step).lengths.sum()) for step in range(steps))
-        return drawn / (time.perf_counter() - begun)
+        return drawn / (time.process_time() - begun)
 
 
 def model_part(size: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -145,7 +147,7 @@ def model_part(size: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def cluster_part(model: dict[str, Any], devices: int, kept: dict[str, int], options: argparse.Namespace) -> dict:
-    """Return memory, time and cost of an epoch on `devices`: weights cut over a machine, repeated over machines."""
+    """Return memory, time and cost of reading all hours once on `devices`: weights cut over a machine, repeated over machines."""
     recipe, weights = SIZES[model["size"]], model["weights"]
     frames = options.hours * 3600 * FRAME_RATE
     flops = frames * model["gigaflops_per_target_frame"] * 1e9
@@ -160,7 +162,7 @@ def cluster_part(model: dict[str, Any], devices: int, kept: dict[str, int], opti
         "loading": own / (options.loaders * options.loader_rate),
     }
     slowest = max(seconds, key=lambda name: seconds[name])
-    days = steps * seconds[slowest] / 86400
+    hours = steps * seconds[slowest] / 3600
     cut = min(devices, PER_MACHINE)
     memory = {name: size * weights / cut for name, size in STATE_BYTES.items()}
     memory["gathered"] = 4 * (weights + model["largest_block"])  # gradients of a step's earlier batches are whole
@@ -174,8 +176,8 @@ def cluster_part(model: dict[str, Any], devices: int, kept: dict[str, int], opti
         | {"sum": round(sum(memory.values()) / 1e9, 1)},
         "milliseconds_of_a_step": {name: round(1000 * value, 1) for name, value in seconds.items()},
         "bottleneck": slowest,
-        "days": round(days, 2),
-        "usd": round(days * 24 * devices * options.price),
+        "hours": round(hours, 2),
+        "usd": round(hours * devices * options.price),
     }
 
 
@@ -184,7 +186,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="*", default=["base", "large"], choices=list(SIZES))
     parser.add_argument("--measure", default="base", choices=list(SIZES))
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--hours", type=float, default=165_000)
     parser.add_argument("--devices", type=int, nargs="*", default=[16, 64, 256])
     parser.add_argument("--positions", type=float, default=2.7, help="frames of a sequence for each target frame")
@@ -195,7 +196,7 @@ def main() -> None:
     parser.add_argument("--price", type=float, default=2.5, help="USD for a device and hour")
     parser.add_argument("--loaders", type=int, default=4, help="loader processes of a device")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)  # then processor time is time
     torch.manual_seed(0)
     here = measured(options.measure, options.positions)
     options.loader_rate = loader_rate()
