@@ -4,7 +4,7 @@
 
 First, `--measure` (base) is trained on one tiny batch on one core of this processor: seconds of a step, its operations
 by our count and by torch's, the best rate of matrix products, and what is kept for the backward pass. Made-up tokens
-are drawn as in training, for the rate of a loader process. All in processor time, so that a busy machine gives the same.
+are drawn as in training, for the rate of a loader process. All in processor time: a busy machine gives the same.
 Then follows arithmetic for devices that are not here, marked so: their peak, the share of it that is used, bandwidths
 and price are assumptions, given as options. One line of JSON a part.
 """
@@ -147,7 +147,7 @@ def model_part(size: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def cluster_part(model: dict[str, Any], devices: int, kept: dict[str, int], options: argparse.Namespace) -> dict:
-    """Return memory, time and cost of reading all hours once on `devices`: weights cut over a machine, repeated over machines."""
+    """Return memory, time and cost of one epoch; weights are cut over a machine and repeated over machines."""
     recipe, weights = SIZES[model["size"]], model["weights"]
     frames = options.hours * 3600 * FRAME_RATE
     flops = frames * model["gigaflops_per_target_frame"] * 1e9
