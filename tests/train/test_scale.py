@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,27 @@ def test_a_checkpoint_every_few_steps(tmp_path: Path):
     made.loss = loss  # type: ignore[method-assign]
     train(made, replace(LOOP, steps=8, save_every_steps=3), tmp_path)
     assert seen == [0, 0, 0, 3, 3, 3, 6, 6]
+
+
+# Compiled blocks
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_blocks_are_compiled_and_train_alike(recompute: bool, monkeypatch: pytest.MonkeyPatch):
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]):
+        graphs.append(graph)
+        return graph.forward  # the traced operations as they are: no compiler is needed
+
+    expected = TrainState(ranks.objective(), LOOP)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    torch.compiler.reset()
+    state = TrainState(ranks.objective(), replace(LOOP, compile=True, recompute=recompute))
+    for _ in range(2):
+        assert state.advance()["loss"] == pytest.approx(expected.advance()["loss"], rel=1e-5)
+    operations = {str(node.target) for graph in graphs for node in graph.graph.nodes}
+    assert any("gelu" in name for name in operations) and any("attention" in name for name in operations)
 
 
 # Operations

@@ -145,10 +145,10 @@ class Network(nn.Module):
         inside = {part for block in blocks for part in block.modules()}
         self._loose = [part for part in self.module.modules() if complete and part not in inside]
         for block in blocks:
+            if compiled:
+                block.forward = torch.compile(block.forward)
             if recompute:
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False)
-            if compiled:
-                block.compile()
         if ranks.size > 1:
             if any(True for _ in self.module.buffers()):
                 raise InputError("this recipe learns from statistics of whole batches: train it on one process")
