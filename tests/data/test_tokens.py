@@ -302,7 +302,9 @@ def test_batches_made_ahead_are_the_same(tokens: Path):
     for stride in (1, 3):  # of three processes, each takes every third batch
         ahead = Ahead(loader.draw, workers=1, stride=stride)
         for step in (2, 2 + stride, 2 + 2 * stride, 40):  # the last one is out of order
+            before = torch.get_rng_state()
             assert torch.equal(ahead(0, step).frames, loader.draw(0, step).frames)
+            assert torch.equal(torch.get_rng_state(), before), "what a step draws must not depend on its loader"
 
 
 def test_the_text_is_in_step_with_the_speech(tokens: Path):

@@ -144,13 +144,14 @@ class Ahead(Generic[T]):
         return next(self._stream)
 
     def _start(self, seed: int, step: int) -> Iterator[T]:
+        import torch
         from torch.utils.data import DataLoader
 
+        settings: dict[str, Any] = {"num_workers": self.workers, "prefetch_factor": self.depth}
+        settings["generator"] = torch.Generator()  # the step's own random numbers must not depend on when workers start
         steps: Any = _Steps(self.draw, seed)
         order: Any = _From(step, self.stride)
-        return iter(
-            DataLoader(steps, batch_size=None, sampler=order, num_workers=self.workers, prefetch_factor=self.depth)
-        )
+        return iter(DataLoader(steps, batch_size=None, sampler=order, **settings))
 
 
 class _Steps(Generic[T]):
