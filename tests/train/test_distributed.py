@@ -164,3 +164,14 @@ def test_batches_of_a_step_count_by_their_frames():
     assert figures["loss"] == pytest.approx(float(expected.detach()), rel=1e-6)
     for parameter, gradient in zip(made.module.parameters(), gradients, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.gpu
+def test_a_gpu_takes_the_steps_of_the_cpu():
+    losses = []
+    for device in ("cpu", "cuda"):
+        made = ranks.objective()
+        made.config = replace(made.config, history_dropout=0.0)  # its random numbers are the device's own
+        state = TrainState(made, ranks.LOOP, Ranks(device=torch.device(device)))
+        losses.append([state.advance()["loss"] for _ in range(3)])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)

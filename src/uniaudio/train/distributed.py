@@ -1,8 +1,8 @@
 """Training on several processes: who they are, what they sum, how a network is cut over them; it knows no objective.
 
-Started by `torchrun`, each process holds a shard of every weight, gradient, average and optimiser state (FSDP2,
-2304.11277) and computes its own part of a step's batch. One process alone has plain tensors, and everything here is
-then the identity.
+Started by `torchrun`, each process holds a shard of every weight, gradient, average and optimiser state (2304.11277, as
+torch's `fully_shard`) and computes its own part of a step's batch. One process alone has plain tensors, and everything
+here is then the identity.
 """
 
 import atexit
