@@ -355,7 +355,7 @@ def test_bad_input_is_one_line_in_a_process_of_its_own(name: str, files: dict[st
 def test_most_bad_input_fails_before_weights_are_loaded(
     bad: Bad, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(name: str) -> None:
+    def refuse(name: str, precision: str) -> None:
         raise AssertionError(f"{name} was loaded")
 
     monkeypatch.setattr("uniaudio.engines.load", refuse)

@@ -71,7 +71,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     noise(2.0).write("voice.wav")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text(json.dumps({"tasks": fake.tasks}))
-    monkeypatch.setattr("uniaudio.engines.load", lambda name: fake)
+    monkeypatch.setattr("uniaudio.engines.load", lambda name, precision: fake)
     return fake
 
 
@@ -125,12 +125,15 @@ def test_a_bar_is_drawn_where_someone_watches(
 
 
 def test_the_limits_are_those_of_the_engines() -> None:
+    from uniaudio.cli import models
     from uniaudio.engines import items, tokens
+    from uniaudio.lm import compiled
     from uniaudio.tokenizers import voice
 
     assert (generate.MIN_SECONDS, generate.MAX_SECONDS) == (items.MIN_SECONDS, items.MAX_SECONDS)
     assert generate.MAX_SECONDS == tokens.MAX_SECONDS
     assert generate.MIN_VOICE_SECONDS == voice.MIN_SECONDS
+    assert models.PRECISIONS == compiled.PRECISIONS
 
 
 def test_a_real_model_speaks_the_same_for_the_same_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,13 +278,13 @@ def test_tokenize_and_evaluate_pass_everything_on(
         == 0
     )
     few = ["--out", "report", "--workers", "2"]
-    assert main(["evaluate", "tts", "codec", "--model", "model", "--limit", "3", *few]) == 0
+    assert main(["evaluate", "tts", "codec", "--model", "model", "--limit", "3", "--precision", "int8", *few]) == 0
     assert main(["evaluate", "--model", "model", "--data", ".", "--seed", "4", *few]) == 0
     assert calls == [
         (Path("."), Path("tokens"), "model", 3, None, False),
         (Path("."), Path("tokens"), "model", 1, "local", True),
-        (["tts", "codec"], "model", None, Path("report"), 3, 0, 2),
-        (list(TASKS), "model", Path("."), Path("report"), None, 4, 2),
+        (["tts", "codec"], "model", None, Path("report"), 3, 0, 2, "int8"),
+        (list(TASKS), "model", Path("."), Path("report"), None, 4, 2, "float32"),
     ]
 
 

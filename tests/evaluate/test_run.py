@@ -42,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, engine: TokenEngine) -> None:
     """The model is the tiny random one; the recogniser, slow on noise, says what the loudness tells it."""
-    monkeypatch.setattr(run, "load", lambda name: engine)
+    monkeypatch.setattr(run, "load", lambda name, precision: engine)
     monkeypatch.setattr(heard, "recognise", lambda audio: "hello" if np.abs(audio.samples).max() > 0.05 else "")
 
 
@@ -51,7 +51,7 @@ def results(data: Path, engine: TokenEngine, tmp_path_factory: pytest.TempPathFa
     """The evaluation of all tasks."""
     out = tmp_path_factory.mktemp("out")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(run, "load", lambda name: engine)
+        patched.setattr(run, "load", lambda name, precision: engine)
         patched.setattr(heard, "recognise", lambda audio: "hello" if np.abs(audio.samples).max() > 0.05 else "")
         recipes.evaluate(list(TASKS), "debug", data, out, 2, 0)
     return {"out": out, **read_results(out / "results.json")}
@@ -114,7 +114,7 @@ def test_an_interrupted_run_goes_on_to_the_same_clips(data: Path, tmp_path: Path
 
 
 def test_clips_of_another_seed_are_refused(results: dict[str, Any], data: Path):
-    with pytest.raises(InputError, match="another model, seed or set"):
+    with pytest.raises(InputError, match="another model, precision, seed or set"):
         recipes.evaluate(["tts"], "debug", data, results["out"], 2, 1)
 
 

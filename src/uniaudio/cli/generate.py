@@ -13,7 +13,7 @@ from typing import Any
 
 from uniaudio.audio.io import Audio, check_writable, read_audio
 from uniaudio.cli.command import Command, Parser, number, seed, typed
-from uniaudio.cli.models import add_model_option, check_trained
+from uniaudio.cli.models import add_model_option, add_precision_option, check_trained
 from uniaudio.errors import InputError
 from uniaudio.tasks import Task
 
@@ -52,6 +52,7 @@ def _add_options(task: Task, parser: Parser) -> None:
         about = "how long the result is"
         parser.option("--seconds", type=number(float, 0, MAX_SECONDS, above=True), metavar="S", help=about)
     add_model_option(parser)
+    add_precision_option(parser)
     for name, (read, about) in _SAMPLING.items():
         parser.option(f"--{typed(name)}", dest=name, type=read, metavar="N", help=f"{about} (the model's own)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
@@ -65,7 +66,7 @@ def _run(task: Task, options: Namespace) -> None:
 
     from uniaudio import engines
 
-    engine = engines.load(options.model)
+    engine = engines.load(options.model, precision=options.precision)
     given = {name: value for name in _SAMPLING if (value := getattr(options, name)) is not None}
     sampling = replace(engine.sampling_for(task.name), **given)
     seconds = getattr(options, "seconds", None)

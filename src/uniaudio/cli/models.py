@@ -10,12 +10,19 @@ from uniaudio.errors import InputError
 from uniaudio.tasks import TASKS
 
 DEFAULT_MODEL = "uniaudio-mini"
+PRECISIONS = ("float32", "int8")  # those of `lm.compiled`, which cannot be asked without torch; a test compares
 
 
 def add_model_option(parser: Parser) -> None:
     """Add --model."""
     about = f"a shipped model or the folder of a checkpoint ({DEFAULT_MODEL})"
     parser.option("--model", metavar="NAME|DIR", default=DEFAULT_MODEL, help=about)
+
+
+def add_precision_option(parser: Parser) -> None:
+    """Add --precision."""
+    about = "int8 computes with 8-bit weights: faster, and not quite the same result (float32)"
+    parser.option("--precision", choices=PRECISIONS, default=PRECISIONS[0], help=about)
 
 
 def trained_tasks(model: str) -> list[str]:

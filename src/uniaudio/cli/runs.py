@@ -7,7 +7,7 @@ from pathlib import Path
 from uniaudio import weights
 from uniaudio.cli.command import Command, Parser, check_folder, check_is_folder, number, seed, typed
 from uniaudio.cli.corpora import add_workers, check_name
-from uniaudio.cli.models import add_model_option, check_codec
+from uniaudio.cli.models import add_model_option, add_precision_option, check_codec
 from uniaudio.errors import InputError
 from uniaudio.tasks import TASKS
 
@@ -81,6 +81,7 @@ def _evaluate_options(parser: Parser) -> None:
     parser.option("--seed", type=seed, default=0, metavar="N", help="the same seed gives the same figures (0)")
     add_workers(parser)
     add_model_option(parser)
+    add_precision_option(parser)
 
 
 def _evaluate(options: Namespace) -> None:
@@ -98,7 +99,7 @@ def _evaluate(options: Namespace) -> None:
 
     from uniaudio import recipes
 
-    limits = options.limit, options.seed, options.workers
+    limits = options.limit, options.seed, options.workers, options.precision
     recipes.evaluate(tasks, options.model, options.data, options.out, *limits)
     print(options.out)
 

@@ -6,8 +6,16 @@ if TYPE_CHECKING:
     from uniaudio.engines.tokens import TokenEngine
 
 
-def load(name_or_folder: str) -> "TokenEngine":
-    """Return the engine of a shipped model (by name) or of a checkpoint folder; raises InputError if there is none."""
+def load(name_or_folder: str, *, compiled: bool = True, precision: str = "float32") -> "TokenEngine":
+    """Return the engine of a shipped model (by name) or of a checkpoint folder; raises InputError if there is none.
+
+    Unless `compiled` is False, each frame is computed by one graph of ONNX Runtime, where it is installed and the model
+    is multi-scale: in float32 the ids are the plain model's. `precision` "int8" needs it, and computes with 8-bit
+    weights; raises InputError where that cannot be.
+    """
     from uniaudio.engines.bundle import load_engine
 
-    return load_engine(name_or_folder)
+    engine = load_engine(name_or_folder)
+    if compiled or precision != "float32":
+        engine.compile(precision)
+    return engine

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from uniaudio import checkpoint, config, weights
 from uniaudio.codec.model import Codec, CodecConfig
@@ -57,10 +58,11 @@ def _build(loaded: checkpoint.Checkpoint) -> TokenEngine:
     if caption is not None and not isinstance(caption, str):
         raise TypeError("caption must be a text")
     _check_fit(vocabulary, codec_config, lm_config)
-    codec, lm, durations = Codec(codec_config), orders.build(lm_config), None
-    parts: dict[str, nn.Module] = {"codec": codec, "lm": lm}
-    if data["duration"] is not None:
-        parts["duration"] = durations = DurationPredictor(config.from_dict(DurationConfig, data["duration"]))
+    with _Unfilled():
+        codec, lm, durations = Codec(codec_config), orders.build(lm_config), None
+        parts: dict[str, nn.Module] = {"codec": codec, "lm": lm}
+        if data["duration"] is not None:
+            parts["duration"] = durations = DurationPredictor(config.from_dict(DurationConfig, data["duration"]))
     for prefix, module in parts.items():
         checkpoint.load_into(module, tensors, f"{prefix}.")
         module.eval().requires_grad_(False)
@@ -69,6 +71,15 @@ def _build(loaded: checkpoint.Checkpoint) -> TokenEngine:
         raise InputError("the semantic tokens do not fit their section of the vocabulary; fetch the model again")
     reader = ItemReader(codec, durations, semantic, caption)
     return TokenEngine(name, tuple(tasks), codec, lm, Layout(vocabulary), reader, sampling, task_sampling)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Inside, random weights are not drawn: those of the checkpoint replace them all, and drawing takes as long."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def _check_fit(vocabulary: Vocabulary, codec: CodecConfig, lm: orders.LMConfig) -> None:

@@ -3,9 +3,11 @@
 B batch, T frames, K codebooks
 """
 
-from collections.abc import Mapping, Sequence
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,11 +17,15 @@ from uniaudio.audio.io import Audio
 from uniaudio.codec.model import Codec
 from uniaudio.engines.base import Progress, check_request
 from uniaudio.engines.items import ItemReader, as_text
+from uniaudio.engines.stream import audio_chunks, codes_one_by_one, is_long
 from uniaudio.errors import InputError
+from uniaudio.lm.compiled import CompiledLM, can_compile
 from uniaudio.lm.interface import GenerationRequest, LanguageModel, Legal
+from uniaudio.lm.multiscale import MultiScaleLM
 from uniaudio.lm.sampling import Sampling, make_generators
-from uniaudio.sequence.batch import collate, hide_conditions
+from uniaudio.sequence.batch import Batch, collate, hide_conditions
 from uniaudio.sequence.layout import ROLES, Items, Layout, is_aligned
+from uniaudio.sequence.layout import Sequence as Prompt
 from uniaudio.tasks import Task
 from uniaudio.tokenizers.text import NOTHING_TO_SPEAK, clean_text, split_clauses
 
@@ -27,6 +33,7 @@ MAX_PART_CHARACTERS = 90  # a text is spoken in parts of about the length that t
 _FRAMES_PER_PHONE = 2.2  # at 25 frames per second, where no durations are known
 _PAUSE_SECONDS = 0.12
 DEFAULT_SECONDS, MAX_SECONDS = 5.0, 60.0
+ENDLESS = sys.maxsize  # frames of a stream without an end
 
 
 class TokenEngine:
@@ -46,10 +53,25 @@ class TokenEngine:
         self.name, self.tasks, self.codec, self.lm = name, tasks, codec, lm
         self.layout, self.reader, self.sampling = layout, reader, sampling
         self.task_sampling = dict(task_sampling or {})
+        self.generator, self.precision = lm, "float32"  # what makes the frames: `lm` itself, or its compiled form
 
     @property
     def sample_rate(self) -> int:
         return self.codec.config.sample_rate
+
+    def compile(self, precision: str = "float32") -> None:
+        """Make frames with the compiled form of the language model from now on, where it has one.
+
+        Raises InputError for an unknown precision, and for another one than float32 where there is none.
+        """
+        if can_compile(self.lm):
+            self.generator = CompiledLM(cast(MultiScaleLM, self.lm), precision)
+        elif precision != "float32":
+            raise InputError(
+                f"{self.name} cannot be computed in {precision}: that needs a multi-scale model and the packages onnx "
+                "and onnxruntime; leave the precision out"
+            )
+        self.precision = precision
 
     def sampling_for(self, task_name: str) -> Sampling:
         """Return how a task is sampled unless a call says otherwise."""
@@ -69,21 +91,60 @@ class TokenEngine:
         `seconds` is the length of the result, for the tasks where it is free. Raises InputError for a task or a value
         that does not fit.
         """
+        task, items, samplings = self._parts(task_name, request, sampling, seconds)
+        frames = self.generate_frames(task, items, samplings, seconds, on_frame)
+        pieces = [self.decode(codes) for codes in frames]
+        if len(pieces) == 1:
+            return pieces[0]
+        joined = [array for piece in pieces for array in (piece.samples, self._pause)][:-1]
+        return Audio(np.concatenate(joined, axis=1), self.sample_rate)
+
+    def stream(
+        self,
+        task_name: str,
+        request: Mapping[str, Any],
+        *,
+        sampling: Sampling | None = None,
+        seconds: float | None = None,
+    ) -> Iterator[Audio]:
+        """Return an iterator over chunks of audio [1, N], made while it is read; they are what `generate` makes.
+
+        Where the length is free, `seconds` may be anything above 0, `math.inf` too. A model in another order than
+        multi-scale, or a codec that decodes whole recordings only, gives each part of a text in one chunk. Raises as
+        `generate` does, before the first chunk.
+        """
+        task, items, samplings = self._parts(task_name, request, sampling, seconds, math.inf)
+
+        def chunks() -> Iterator[Audio]:
+            for index, (item, one) in enumerate(zip(items, samplings, strict=True)):
+                if index:
+                    yield Audio(self._pause, self.sample_rate)
+                yield from audio_chunks(self.codec, codes_one_by_one(self, task, item, one, seconds))
+
+        return chunks()
+
+    def _parts(
+        self,
+        task_name: str,
+        request: Mapping[str, Any],
+        sampling: Sampling | None,
+        seconds: float | None,
+        longest: float = MAX_SECONDS,
+    ) -> tuple[Task, list[Items], list[Sampling]]:
+        """Return the task, and the items and the sampling of each part of a request: a long text has several."""
         task = check_request(self, task_name, request)
-        _check_seconds(task, seconds)
+        _check_seconds(task, seconds, longest)
         sampling = sampling or self.sampling_for(task_name)
         if task.length == "text":
             items = self.reader.read_parts(task, request, split_text(as_text(request["text"])))
         else:
             items = [self.reader.read(task, request)]
-        samplings = [replace(sampling, seed=sampling.seed + 7919 * index) for index in range(len(items))]
-        frames = self.generate_frames(task, items, samplings, seconds, on_frame)
-        pieces = [self.decode(codes) for codes in frames]
-        if len(pieces) == 1:
-            return pieces[0]
-        pause = np.zeros((1, round(_PAUSE_SECONDS * self.sample_rate)), np.float32)
-        joined = [array for piece in pieces for array in (piece.samples, pause)][:-1]
-        return Audio(np.concatenate(joined, axis=1), self.sample_rate)
+        return task, items, [replace(sampling, seed=sampling.seed + 7919 * index) for index in range(len(items))]
+
+    @property
+    def _pause(self) -> np.ndarray:
+        """The silence [1, N] between two parts of a text."""
+        return np.zeros((1, round(_PAUSE_SECONDS * self.sample_rate)), np.float32)
 
     def generate_batch(
         self,
@@ -103,7 +164,7 @@ class TokenEngine:
         if any(replace(sampling, seed=samplings[0].seed) != samplings[0] for sampling in samplings):
             raise ValueError("the samplings of a batch may differ in their seeds only")
         tasks = [check_request(self, task_name, request) for request in requests]
-        _check_seconds(tasks[0], seconds)
+        _check_seconds(tasks[0], seconds, MAX_SECONDS)
         items = [self.reader.read(tasks[0], request) for request in requests]
         frames = self.generate_frames(tasks[0], items, samplings, seconds, on_frame)
         return [self.decode(codes) for codes in frames]
@@ -117,24 +178,46 @@ class TokenEngine:
         seconds: float | None,
         on_frame: Progress | None = None,
     ) -> list[Tensor]:
-        """Return the codes [K, T] that the language model predicts for each set of items."""
+        """Return the codes [K, T] that the language model predicts for each set of items, long ones by windows."""
         bounds = [self.num_frames(task, item, samplings[0], seconds) for item in items]
         longest = max(high for _, high in bounds)
-        batch = collate([self.layout.prompt(task, item) for item in items], vector_dim_of(items))
-        if samplings[0].guidance != 1:
+        told = None if on_frame is None else lambda done: on_frame(done, longest)
+        if is_long(self, task, longest):
+            return [self._long(task, *one, seconds, told) for one in zip(items, samplings, strict=True)]
+        sequences = [self.layout.prompt(task, item) for item in items]
+        batch, request = self.ask(task, sequences, bounds, samplings[0])
+        request.generators, request.on_frame = make_generators([one.seed for one in samplings]), told
+        return [self.layout.codes(frames) for frames in self.generator.generate(batch, request)]
+
+    def _long(
+        self, task: Task, items: Items, sampling: Sampling, seconds: float | None, told: Callable[[int], None] | None
+    ) -> Tensor:
+        codes: list[Tensor] = []
+        for one in codes_one_by_one(self, task, items, sampling, seconds):
+            codes.append(one)
+            if told is not None:
+                told(len(codes))
+        return torch.stack(codes, dim=1)
+
+    def ask(
+        self, task: Task, sequences: Sequence[Prompt], bounds: Sequence[tuple[int, int]], sampling: Sampling
+    ) -> tuple[Batch, GenerationRequest]:
+        """Return what the language model is given to continue some prompts; all streams are those of one seed."""
+        widths = {vectors.shape[1] for sequence in sequences for _, vectors in sequence.vectors}
+        batch = collate(sequences, widths.pop() if widths else 0)
+        if sampling.guidance != 1:
             batch = batch.twice()
-            rows = torch.arange(len(batch.lengths)) >= len(items)
+            rows = torch.arange(len(batch.lengths)) >= len(sequences)
             batch.frames = hide_conditions(batch, rows, self.layout.vocabulary.fill)
         request = GenerationRequest(
             legal=self.legal(task),
             min_frames=torch.tensor([low for low, _ in bounds]),
             max_frames=torch.tensor([high for _, high in bounds]),
             target_role=ROLES.index("target"),
-            sampling=samplings[0],
-            generators=make_generators([sampling.seed for sampling in samplings]),
-            on_frame=None if on_frame is None else lambda done: on_frame(done, longest),
+            sampling=sampling,
+            generators=make_generators([sampling.seed] * len(sequences)),
         )
-        return [self.layout.codes(frames) for frames in self.lm.generate(batch, request)]
+        return batch, request
 
     def legal(self, task: Task) -> Legal:
         """Return the ids that the target of a task may have."""
@@ -159,7 +242,10 @@ class TokenEngine:
             if low == high == 1.0:
                 return max(1, expected // 2), max(1, expected * 2)
         else:
-            expected = round((DEFAULT_SECONDS if seconds is None else _checked_seconds(seconds)) * rate)
+            wanted = DEFAULT_SECONDS if seconds is None else seconds
+            if wanted == math.inf:
+                return ENDLESS, ENDLESS
+            expected = round(wanted * rate)
         return max(1, round(expected * low)), max(1, round(expected * high))
 
     @torch.no_grad()
@@ -167,12 +253,6 @@ class TokenEngine:
         """Return the audio [1, N] of codes [K, T]."""
         samples = self.codec.decode(codes[None])[0].clamp(-1, 1)
         return Audio(samples.float().cpu().numpy(), self.sample_rate)
-
-
-def vector_dim_of(items: Sequence[Items]) -> int:
-    """Return the width of the caption vectors among some items, 0 if there are none."""
-    widths = {item.vectors.shape[1] for part in items for item in part.values() if item.vectors is not None}
-    return widths.pop() if widths else 0
 
 
 def split_text(text: str, limit: int = MAX_PART_CHARACTERS) -> list[str]:
@@ -212,12 +292,9 @@ def _mark_after(word: str) -> str:
     return "," if marks and not word[-1].isalnum() else ""  # a dash inside the word is no place to cut
 
 
-def _check_seconds(task: Task, seconds: float | None) -> None:
+def _check_seconds(task: Task, seconds: float | None, longest: float) -> None:
     if seconds is not None and task.length != "seconds":
         raise InputError(f"the length of {task.name} follows from its {task.length}: leave `seconds` out")
-
-
-def _checked_seconds(seconds: float) -> float:
-    if not 0 < seconds <= MAX_SECONDS:
-        raise InputError(f"seconds must be above 0 and at most {MAX_SECONDS:g}, not {seconds}")
-    return seconds
+    if seconds is not None and not 0 < seconds <= longest:
+        most = "" if longest == math.inf else f" and at most {longest:g}"
+        raise InputError(f"seconds must be above 0{most}, not {seconds}")

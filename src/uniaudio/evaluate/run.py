@@ -48,13 +48,14 @@ def evaluate_tasks(
     seed: int,
     codec: AudioCodec | None = None,
     workers: int = 0,
+    precision: str = "float32",
 ) -> tuple[dict[str, Any], list[Clip]]:
     """Judge `tasks`, and "codec", on the test split of `data`; return what `results.json` holds, and clips to hear.
 
     Tasks need examples (`data`/TASK or `data`/examples/TASK), "codec" a corpus or a folder of corpora, each judged by
     its audio type. `codec` is judged in place of the model's own; when nothing else is asked for, `model` is only its
-    name. Clips that are already in `out`, of the same weights and seed, are kept, so that an interrupted run goes on.
-    Raises InputError for an unknown task, missing data or judges, and clips of another model in `out`.
+    name. Clips that are already in `out`, of the same weights, precision and seed, are kept, so that an interrupted run
+    goes on. Raises InputError for an unknown task, missing data or judges, and clips of another model in `out`.
     """
     if data is None:
         raise InputError("evaluation needs held-out examples: make some with `make corpus`, then --data corpora")
@@ -64,7 +65,7 @@ def evaluate_tasks(
         if task != "codec" and task not in TASKS:
             raise InputError(f"{task} is no task; choose from: codec, {', '.join(TASKS)}")
     only_codec = codec is not None and set(tasks) <= {"codec"}
-    engine = None if only_codec else load(model)
+    engine = None if only_codec else load(model, precision=precision)
     count = DEFAULT_LIMIT if limit is None else limit
     cases = {task: read_cases(data, task, count) for task in tasks if task != "codec"}
     out.mkdir(parents=True, exist_ok=True)
@@ -145,7 +146,7 @@ def _page_clips(cases: list[Case], columns: list[Column], scored: dict[str, dict
 
 
 def _same_settings(path: Path, engine: TokenEngine, cases: list[Case], seed: int) -> None:
-    """Keep what was generated only if it came from the same weights, sampling, seed and examples."""
+    """Keep what was generated only if it came from the same weights, precision, sampling, seed and examples."""
     digest = hashlib.sha256()
     for part in (engine.codec, engine.lm, engine.reader.durations):
         for value in part.state_dict().values() if isinstance(part, nn.Module) else ():
@@ -153,7 +154,10 @@ def _same_settings(path: Path, engine: TokenEngine, cases: list[Case], seed: int
     ids = [case.id for case in cases]
     sampling = asdict(engine.sampling_for(cases[0].example.task))
     settings = {"weights": digest.hexdigest(), "sampling": sampling, "seed": seed, "examples": ids}
+    settings["precision"] = engine.precision
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings:
-        raise InputError(f"{path.parent} holds clips of another model, seed or set of examples; give another --out")
+        raise InputError(
+            f"{path.parent} holds clips of another model, precision, seed or set of examples; give another --out"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(settings, indent=1), encoding="utf-8")

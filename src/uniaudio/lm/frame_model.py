@@ -3,13 +3,14 @@
 B batch, T frames, K slots, D width, M predicted cells, V candidates of a slot
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from uniaudio.lm.interface import GenerationRequest, Legal
+from uniaudio.lm.interface import Batch, GenerationRequest, Legal
 from uniaudio.lm.sampling import forbid_repetition, sample
 
 
@@ -96,3 +97,14 @@ def choose_first(
     forbid_repetition(logits, made, start, request.sampling.repetition_frames)
     choice = sample(logits, request.sampling, generators)
     return torch.where(choice == stop - start, request.legal.end, choice + start)
+
+
+def collect_frames(steps: Iterable[dict[int, Tensor]], batch: Batch, request: GenerationRequest) -> list[Tensor]:
+    """Return the frames [T_b, K] of each request, given those [K] of each step by request; tell how many there are."""
+    made: list[list[Tensor]] = [[] for _ in request.generators]
+    for count, frames in enumerate(steps, start=1):
+        for row, frame in frames.items():
+            made[row].append(frame)
+        if request.on_frame is not None:
+            request.on_frame(count)
+    return [torch.stack(row) if row else batch.frames[0, :0] for row in made]

@@ -3,9 +3,9 @@
 B batch, T frames, K slots, D width of a caption vector
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -69,4 +69,13 @@ class LanguageModel(Protocol):
 
     def generate(self, batch: Batch, request: GenerationRequest) -> list[Tensor]:
         """Return each row's target frames [T_b, K], without the end mark."""
+        ...
+
+
+@runtime_checkable
+class FrameByFrame(Protocol):
+    """A language model that hands each frame out as soon as it is made."""
+
+    def frames(self, batch: Batch, request: GenerationRequest) -> Iterator[dict[int, Tensor]]:
+        """Yield the frames [K] of the rows that have not ended, by row."""
         ...

@@ -5,6 +5,7 @@ UniAudio (2310.00704), section 3.3; the summed embedding is the paper's, the con
 B batch, T frames, K slots, D global width, W local width, M predicted frames, V candidates of a slot
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from uniaudio.lm.frame_model import FrameModel, choose_first, score_legal, slot_loss
+from uniaudio.lm.frame_model import FrameModel, choose_first, collect_frames, score_legal, slot_loss
 from uniaudio.lm.interface import Batch, GenerationRequest, Legal
 from uniaudio.lm.sampling import guide, sample
 from uniaudio.nn.cache import KeyValueCache
@@ -94,13 +95,15 @@ class MultiScaleLM(FrameModel):
         there = (batch.roles > 0) & ~batch.target & (step >= 0)
         if self.step_projection is None or not bool(there.any()):
             return mean
-        count = int(step[there].max()) + 1  # S
+        counts = step.masked_fill(~there, -1).amax(1) + 1  # [B]
+        count = int(counts.max())  # S
         moments = embedded.new_zeros(len(last), count, embedded.shape[2])
         index = step.clamp(0, count - 1)[..., None].expand_as(embedded)
         moments = moments.scatter_add(1, index, embedded * there[..., None])  # [B, S, D]
         around = functional.pad(moments, (0, 0, 1, 1))
         steps = self.step_projection(torch.cat((around[:, :-2], moments, around[:, 2:]), dim=2))
-        steps = functional.pad(steps, (0, 0, 0, 1))
+        own = torch.arange(count, device=step.device) < counts[:, None]  # a longer row changes nothing
+        steps = functional.pad(steps * own[..., None], (0, 0, 0, 1))
         return steps if mean is None else steps + mean
 
     def with_added(self, batch: Batch, embedded: Tensor, added: Tensor | None) -> Tensor:
@@ -137,9 +140,13 @@ class MultiScaleLM(FrameModel):
             logits[0] = torch.cat((logits[0], self.head(self.local_(start[:, None])[:, 0], 0, legal)))
         return [slot_loss(part, wanted[: len(part), k], k, legal, label_smoothing) for k, part in enumerate(logits)]
 
-    @torch.no_grad()
     def generate(self, batch: Batch, request: GenerationRequest) -> list[Tensor]:
         """Continue every prompt of a right-padded batch; return its target frames [T_b, K], without the end mark."""
+        return collect_frames(self.frames(batch, request), batch, request)
+
+    @torch.no_grad()
+    def frames(self, batch: Batch, request: GenerationRequest) -> Iterator[dict[int, Tensor]]:
+        """Yield the frames [K] of the rows that have not ended, by row, as soon as they are made."""
         device = batch.frames.device
         min_frames, max_frames = request.min_frames.to(device), request.max_frames.to(device)
         rows, longest = batch.frames.shape[0], int(max_frames.max())
@@ -161,18 +168,16 @@ class MultiScaleLM(FrameModel):
             done = done | (frame[:, 0] == request.legal.end)
             lengths += ~done
             made.append(frame)
+            yield {row: frame[row] for row in (~done).nonzero()[:, 0].tolist()}
             done = done | (lengths >= max_frames)
-            if request.on_frame is not None:
-                request.on_frame(len(made))
             if not bool(done.all()):
                 position = position + 1
                 embedded = self.embed(frame.repeat(request.copies, 1)[:, None], roles)
                 if added is not None:
-                    embedded = embedded + added[:, min(len(made), added.shape[1] - 1)][:, None]
+                    step = (batch.target.sum(1) + len(made)).clamp(max=added.shape[1] - 1)
+                    embedded = embedded + added[last[0], step][:, None]
                 state = self(embedded, position[:, None], cache)[:, 0]
                 cache.advance(1)
-        frames = torch.stack(made, dim=1) if made else batch.frames[: len(lengths), :0]
-        return [frame[:length] for frame, length in zip(frames, lengths.tolist(), strict=True)]
 
     def sample_frame(
         self, state: Tensor, request: GenerationRequest, may_end: Tensor, made: list[Tensor], cache: KeyValueCache

@@ -78,7 +78,14 @@ def tokenize(
 
 
 def evaluate(
-    tasks: list[str], model: str, data: Path | None, out: Path, limit: int | None, seed: int, workers: int = 0
+    tasks: list[str],
+    model: str,
+    data: Path | None,
+    out: Path,
+    limit: int | None,
+    seed: int,
+    workers: int = 0,
+    precision: str = "float32",
 ) -> None:
     """Judge tasks of a model, and "codec", on held-out data; print the table, write `results.json` and a page.
 
@@ -90,7 +97,7 @@ def evaluate(
     from uniaudio.recipes.codec import load_any_codec
 
     codec = load_any_codec(model)[0] if tasks == ["codec"] else None
-    results, clips = evaluate_tasks(tasks, model, data, out, limit, seed, codec, workers)
+    results, clips = evaluate_tasks(tasks, model, data, out, limit, seed, codec, workers, precision)
     shown = [ui.Clip(title=c.title, task=c.task, path=c.path, inputs=c.inputs, seed=seed, model=model) for c in clips]
     tables = [task_table(results["tasks"])] if results["tasks"] else []
     tables += [table({"codec": results["codec"]})] if "codec" in results else []

@@ -41,21 +41,24 @@ _LOOP = LoopConfig(
 )
 
 
-def debug_lm(vocabulary: Vocabulary, vector_dim: int = 384) -> MultiScaleLM:
-    """Return a tiny random multi-scale model for a vocabulary."""
+def debug_lm(vocabulary: Vocabulary, vector_dim: int = 384, heads: int = 4) -> MultiScaleLM:
+    """Return a tiny random multi-scale model for a vocabulary; with 3 `heads` it can be compiled."""
     sizes = MultiScaleConfig(
         num_ids=vocabulary.num_ids,
         num_slots=vocabulary.num_codebooks,
         num_roles=len(ROLES),
         vector_dim=vector_dim,
-        global_=TransformerConfig(width=48, layers=2, heads=4),
+        global_=TransformerConfig(width=48, layers=2, heads=heads),
         local_=TransformerConfig(width=32, layers=1, heads=2),
     )
     return MultiScaleLM(sizes)
 
 
-def debug_engine(seed: int = 0) -> TokenEngine:
-    """Return a tiny engine with random weights that runs every task of the table (what it makes is noise)."""
+def debug_engine(seed: int = 0, heads: int = 4) -> TokenEngine:
+    """Return a tiny engine with random weights that runs every task of the table (what it makes is noise).
+
+    With 3 `heads` its language model can be compiled.
+    """
     torch.manual_seed(seed)
     codec = Codec(CODEC).eval()
     vocabulary = Vocabulary.new(CODEC.num_codebooks, CODEC.codebook_size)
@@ -64,7 +67,7 @@ def debug_engine(seed: int = 0) -> TokenEngine:
     recording = Audio(noise.clip(-1, 1), 16000)
     semantic = SemanticTokenizer.fit(MelFeatures(), [recording], num_ids=16, seed=seed, frame_rate=CODEC.frame_rate)
     reader = ItemReader(codec, durations, semantic, None)
-    lm = debug_lm(vocabulary).eval()
+    lm = debug_lm(vocabulary, heads=heads).eval()
     return TokenEngine("debug", tuple(TASKS), codec, lm, Layout(vocabulary), reader, Sampling(top_k=0, temperature=1.0))
 
 

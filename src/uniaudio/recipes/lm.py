@@ -166,7 +166,7 @@ def _start_from(model: AnyLM, name_or_folder: str) -> None:
     """Take over the weights of a trained model; raises InputError when its sizes differ."""
     from uniaudio.engines import load
 
-    trained = load(name_or_folder).lm
+    trained = load(name_or_folder, compiled=False).lm
     if not isinstance(trained, AnyLM) or trained.config != model.config:
         raise InputError(f"{name_or_folder} has other sizes than this recipe; leave out the changes of sizes")
     model.load_state_dict(trained.state_dict())

@@ -10,7 +10,7 @@ whatever the lengths; everything else stands before them in sequence order.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -76,6 +76,11 @@ class Layout:
             num_prompt=len(prompt),
             vectors=prompt.vectors,
         )
+
+    def continued(self, task: Task, items: Items, codes: Tensor) -> Sequence:
+        """Return the prompt followed by the codes [K, T] that there are of the target already, without an end."""
+        whole = self.example(task, items, codes)
+        return replace(whole, frames=whole.frames[:-1], positions=whole.positions[:-1], roles=whole.roles[:-1])
 
     def target_frames(self, codes: Tensor) -> Tensor:
         """Return the ids [T + 1, K] of codes [K, T] and the end mark."""
