@@ -10,17 +10,19 @@ import torch
 from torch import Tensor
 
 from uniaudio import config
+from uniaudio.codec.model import Codec
 from uniaudio.data.loader import Ahead, Batches
 from uniaudio.data.sequences import SequenceReader, duration_batch, with_durations
 from uniaudio.data.shards import ABOUT, Shards
 from uniaudio.errors import InputError
 from uniaudio.lm.duration import DurationConfig, DurationPredictor, duration_loss
 from uniaudio.lm.interface import Legal
-from uniaudio.lm.multiscale import MultiScaleConfig
+from uniaudio.lm.multiscale import MultiScaleConfig, MultiScaleLM
 from uniaudio.lm.orders import ORDERS, AnyLM, LMConfig, build
 from uniaudio.lm.pattern_lm import PatternConfig
 from uniaudio.nn.transformer import TransformerConfig
 from uniaudio.recipes import building
+from uniaudio.recipes.codec import load_codec
 from uniaudio.sequence.layout import ROLES, Layout
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.tasks import TASKS
@@ -42,7 +44,9 @@ class LMRecipe:
     The orders other than "multiscale" have one Transformer, of the sizes `global_`, and none of `caption_mean`,
     `in_step` and `objective.local_share`.
 
-    With `start` (a model's name or folder) the weights begin as that model's, which must have the same sizes.
+    With `codes_of` (a model's name or folder, or a codec run) the embeddings of the codes begin as pictures of its
+    codebooks, see `place_codes`. With `start` (a model's name or folder) the weights begin as that model's, which must
+    have the same sizes.
 
     Raises InputError for an unknown order or task, a `frame_budget` below 1, and slot weights that are not one per
     codebook.
@@ -61,6 +65,7 @@ class LMRecipe:
     frame_budget: int = 4000
     max_seconds: float = 12.0
     start: str | None = None
+    codes_of: str | None = None
     objective: LMObjectiveConfig = field(
         default_factory=lambda: LMObjectiveConfig(
             slot_weights=(2.0, 1.5, 1.0, 1.0, 1.0, 1.0),
@@ -142,6 +147,8 @@ def train_lm(size: str, overrides: list[str], tokens: Path, folder: Path, minute
     torch.manual_seed(recipe.loop.seed)
     with building():
         model = build(lm_config(recipe, layout.vocabulary))
+    if recipe.codes_of is not None and isinstance(model, MultiScaleLM):
+        place_codes(model, load_codec(recipe.codes_of)[0], layout.vocabulary, recipe.loop.seed)
     if recipe.start is not None:
         _start_from(model, recipe.start)
     allowed = {tuple(layout.allowed(TASKS[task])) for task in recipe.tasks}
@@ -150,6 +157,31 @@ def train_lm(size: str, overrides: list[str], tokens: Path, folder: Path, minute
     draw = Ahead(batches.draw, recipe.loader_workers, stride=world_size())
     objective = LMObjective(model, legal, draw, recipe.objective, fill=layout.vocabulary.fill)
     train(objective, recipe.loop.ending_after(minutes), folder)
+
+
+@torch.no_grad()
+def place_codes(model: MultiScaleLM, codec: Codec, vocabulary: Vocabulary, seed: int = 0) -> None:
+    """Add to the embeddings of the codes what their codebook vectors are, through a random matrix for each table.
+
+    The codes of a frame then begin as a picture of the codec's latent, of which a residual quantiser's vectors are the
+    parts: codes that sound alike are near one another before anything is learnt. The greatest values, those of the
+    first codebook, get the deviation of the table's own. Raises InputError for a codec with other codebooks.
+    """
+    books = [book.get_buffer("vectors").float() for book in codec.quantizer.codebooks[: vocabulary.num_codebooks]]
+    if [len(book) for book in books] != [vocabulary.codebook_size] * vocabulary.num_codebooks:
+        found = f"{len(codec.quantizer.codebooks)} codebooks of {len(books[0])}"
+        raise InputError(
+            f"the codec has {found}, the model needs {vocabulary.num_codebooks} of {vocabulary.codebook_size}"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    deviation = (books[0] - books[0].mean(0)).std() * books[0].shape[1] ** 0.5
+    for table in (model.embedding.weight, model.local_embedding.weight):
+        first, last = vocabulary.level(0)
+        size = table[first:last].std()
+        matrix = torch.randn(books[0].shape[1], table.shape[1], generator=generator) * (size / deviation)
+        for level, book in enumerate(books):
+            start, stop = vocabulary.level(level)
+            table[start:stop] += (book - book.mean(0)) @ matrix
 
 
 def token_folders(path: Path) -> list[Path]:
