@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-
 from tests.corpora import small_corpora
 from tests.requests import noise
+
 from uniaudio import checkpoint, recipes, tasks, ui
 from uniaudio.engines import load
 from uniaudio.engines.bundle import save_engine
