@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.commands import check_call, check_module, shell_calls
 from tests.corpora import small_corpora
 from tests.requests import noise
 
@@ -223,6 +225,23 @@ def test_the_command_line_reads_the_file(file: Path, code: int, message: str):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == code and message in " ".join((done.stdout + done.stderr).split())
     assert len(done.stderr.splitlines()) == (1 if code else 0)
+
+
+def test_the_walk_through_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    page = ROOT / "docs" / "adding-a-task.md"
+    calls, made = shell_calls(page), 0
+    for call in calls:
+        if call[0] == "uniaudio" and call[1] == NAME.replace("_", "-"):
+            assert set(call[2::2]) == {"--narrow", "-o", "--model"}
+        elif call[0] == "uniaudio":
+            check_call(call)
+        elif call[1] == "-m":
+            check_module(call, tmp_path, monkeypatch)
+        else:
+            made += call[0] == "export" or (ROOT / call[1]).is_file()
+    assert made == 2 and len(calls) >= 10
+    (entry_shown,) = re.findall(r"```json\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    assert json.loads(entry_shown) == json.loads(FILE.read_text())
 
 
 def test_the_tables_show_the_task():

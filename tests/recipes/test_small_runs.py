@@ -60,8 +60,8 @@ def test_a_job_trains_for_its_operations_and_is_not_run_twice(
         for order in ("delay", "multiscale")
     ]
     own = place(benchmarks, work, tmp_path)
-    first = small.run_all(jobs, own, shown.append)
-    for result in first.values():
+    first = small.run_all(jobs[:1], own, shown.append)
+    for result in (first["delay"], small.run_job(jobs[1], own)):
         assert result["flops"] == pytest.approx(4e8, rel=0.6 / result["steps"])
         assert result["parameters"] > 0 and result["megabytes"] > 0
         loss = result["dev"]["tts"]["all"]
@@ -70,8 +70,8 @@ def test_a_job_trains_for_its_operations_and_is_not_run_twice(
     changed = json.loads((tmp_path / "results.json").read_text())
     changed["delay"]["parameters"] = -1
     (tmp_path / "results.json").write_text(json.dumps(changed))
-    assert small.run_all(jobs, own, shown.append)["delay"]["parameters"] == -1, "what is there is kept"
-    assert len(shown) == 4
+    assert small.run_all(jobs[:1], own, shown.append)["delay"]["parameters"] == -1, "what is there is kept"
+    assert len(shown) == 2
 
 
 def test_operations_are_counted(benchmarks: dict[str, ModuleType]):
