@@ -13,7 +13,6 @@ from typing import Any
 from figure import Panel, bars
 from small_runs import SHARED, Job, Place, run_all
 
-TASKS = ("tts", "text_to_music")
 ORDERS = ("flatten", "parallel", "delay", "coarse_first", "multiscale")
 # Task -> the judge of what is generated that the figure shows, and how the table calls it.
 JUDGES = {"tts": ("mel_cepstral_distortion", "MCD dB"), "text_to_music": ("frechet_distance", "Frechet")}
@@ -36,7 +35,7 @@ def jobs(options: argparse.Namespace) -> list[Job]:
             **sizes,
         )
         for seed in range(options.seeds)
-        for task in TASKS
+        for task in options.tasks.split(",")
         for order, count in wanted
     ]
 
@@ -77,9 +76,11 @@ def panels(results: dict[str, Any]) -> list[Panel]:
         return {f"{one['job']['order'].replace('_', ' ')}, {one['job']['num_codebooks']}": one for one in own}
 
     found: list[Panel] = []
-    for task in TASKS:
+    for task in JUDGES:
         own, judge = named(task), JUDGES[task]
         title = task.replace("_", " ")
+        if not own:
+            continue
         found.append(Panel(f"{title}: nats a frame", {n: one["dev"][task]["shared"] for n, one in own.items()}))
         found.append(Panel(f"{title}: {judge[1]}", {n: one["made"][task][judge[0]] for n, one in own.items()}))
         cost = {n: {"mean": one["made"][task]["seconds_per_second"]} for n, one in own.items()}
@@ -95,6 +96,7 @@ def main() -> None:
     parser.add_argument("--durations", default="uniaudio-mini", help="the model whose durations lay a text out")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--figure", type=Path, help="where to draw the figure (.svg)")
+    parser.add_argument("--tasks", default=",".join(JUDGES))
     parser.add_argument("--gigaflops", type=float, default=2500.0, help="operations of each training, in 1e9")
     parser.add_argument("--codebooks", type=int, default=6, help="all of the codec's")
     parser.add_argument("--width", type=int, default=256)

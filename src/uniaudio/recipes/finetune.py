@@ -43,7 +43,7 @@ class FinetuneRecipe:
     alpha: float = 0.05
     lora: LoraConfig = field(default_factory=LoraConfig)
     loader_workers: int = 0
-    frame_budget: int = 4000
+    frame_budget: int = 2000
     max_seconds: float = 12.0
     objective: LMObjectiveConfig = field(
         default_factory=lambda: LMObjectiveConfig(
@@ -52,9 +52,9 @@ class FinetuneRecipe:
     )
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
-            steps=500,
+            steps=400,
             ema_decay=0.99,
-            optim=OptimConfig(lr=5e-4, warmup_steps=20, schedule="wsd", decay_share=0.4, weight_decay=0.0),
+            optim=OptimConfig(lr=1e-3, warmup_steps=20, schedule="wsd", decay_share=0.4, weight_decay=0.0),
         )
     )
 
