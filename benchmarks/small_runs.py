@@ -118,7 +118,8 @@ def run_job(job: Job, place: Place) -> dict[str, Any]:
     loop = LoopConfig(steps=steps, ema_decay=0.95, log_every=10, seed=job.seed, bf16=False, optim=optim)
     folder = place.out / "runs" / f"{job.name}-{steps}"
     begun, at = time.process_time(), _step(folder)
-    train(objective, loop, folder)
+    if train(objective, loop, folder) < steps:
+        raise KeyboardInterrupt  # stopped: the same command goes on from here
     spent = time.process_time() - begun
     figures: dict[str, Any] = {
         "steps": steps,
