@@ -130,7 +130,8 @@ def run_job(job: Job, place: Place) -> dict[str, Any]:
     }
     model.load_state_dict(averaged(folder)[1])
     model.eval().requires_grad_(False)
-    figures["dev"] = {task: dev_loss(model, job, place, layout, legal, task) for task in job.tasks}
+    measured = [task for task in job.tasks if (place.tokens / task / "dev").is_dir()]
+    figures["dev"] = {task: dev_loss(model, job, place, layout, legal, task) for task in measured}
     durations = load(place.durations).reader.durations if job.judged else None
     reader = ItemReader(codec.cut(job.num_codebooks), durations, None, None)
     engine = TokenEngine(job.name, job.tasks, reader.codec, model, layout, reader, Sampling(), SAMPLING)
@@ -160,7 +161,7 @@ def make_batches(
     sources = [Shards(place.tokens / task / split) for task in tasks]
     budget = job.frame_budget if split == "train" else DEV_BUDGET
     reader = SequenceReader(layout, frame_rate)
-    return Batches(sources, reader, tasks, budget, alpha=job.alpha, max_seconds=10.0, vector_dim=CAPTION_DIM)
+    return Batches(sources, reader, tasks, budget, alpha=job.alpha, max_seconds=12.0, vector_dim=CAPTION_DIM)
 
 
 def flops_per_step(objective: LMObjective, seed: int, steps: int = 6) -> float:

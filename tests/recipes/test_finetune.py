@@ -244,6 +244,12 @@ def test_the_walk_through_is_understood(tmp_path: Path, monkeypatch: pytest.Monk
     assert json.loads(entry_shown) == json.loads(FILE.read_text())
 
 
+def test_its_examples_are_the_users_to_make(work: Path, tmp_path: Path):
+    with pytest.raises(InputError, match=f"nothing here makes examples of {NAME}"):
+        recipes.pair(work / "corpora", tmp_path, [NAME], 0)
+    assert set(os.listdir(tmp_path)) == set()
+
+
 def test_the_tables_show_the_task():
     assert f"| `{NAME}` |" in ui.tasks_table()
 
