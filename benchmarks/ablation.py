@@ -23,6 +23,7 @@ def jobs(options: argparse.Namespace) -> list[Job]:
     """Return a model of each order with three codebooks, and multi-scale with all of them, for each task."""
     wanted = [(order, SHARED) for order in ORDERS] + [("multiscale", options.codebooks)]
     sizes = {"width": options.width, "layers": options.layers, "flops": options.gigaflops * 1e9}
+    sizes |= {"frame_budget": options.frames}
     sizes |= {"local_width": options.width // 2, "local_layers": max(1, options.layers // 2), "clips": options.clips}
     return [
         Job(
@@ -101,6 +102,7 @@ def main() -> None:
     parser.add_argument("--codebooks", type=int, default=6, help="all of the codec's")
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--frames", type=int, default=1500, help="frames of a batch")
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
