@@ -52,12 +52,14 @@ def main() -> None:
     parser.add_argument("--alone", default="tts,speech_enhancement,text_to_music", help="tasks that are trained alone")
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--frames", type=int, default=1500, help="frames of a batch")
     options = parser.parse_args()
     found = tuple(task for task in TASKS if (options.tokens / task / "train").is_dir())
     alone = [task for task in options.alone.split(",") if task in found]
     place = Place(tokens=options.tokens, examples=options.examples, codec=options.codec, durations="", out=options.out)
     codebooks = load_codec(options.codec)[0].config.num_codebooks
     sizes = {"width": options.width, "layers": options.layers, "num_codebooks": codebooks}
+    sizes |= {"local_width": options.width // 2, "frame_budget": options.frames}
     joint = Job(name="joint", tasks=found, steps=options.steps, **sizes)
     drawn = examples_drawn(joint, place, options.steps)
     single = [Job(name=task, tasks=(task,), **sizes) for task in alone]

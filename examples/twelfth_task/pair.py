@@ -10,12 +10,12 @@ from pathlib import Path
 from uniaudio.data.examples import EXAMPLES, Example, to_cut, write_examples
 from uniaudio.data.pairs.corpora import read_recordings
 
-NARROW_RATE = 8000  # samples per second of a telephone: nothing above 4 kHz
+NARROW_RATE = 4000  # samples per second: nothing above 2 kHz is left, half of a telephone's band
 MAX_SECONDS = 10.0
 
 
 def examples(corpus: Path) -> Iterator[Example]:
-    """Yield every recording as the target, and itself at a telephone's sample rate as what is given."""
+    """Yield every recording as the target, and itself at a low sample rate as what is given."""
     for one in read_recordings(corpus):
         if one.row.seconds <= MAX_SECONDS:
             wide = to_cut(one.cut)
