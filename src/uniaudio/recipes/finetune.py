@@ -24,6 +24,7 @@ from uniaudio.recipes.trained import TrainedLM, read_lm
 from uniaudio.sequence.layout import ROLES, Layout
 from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.tasks import TASKS
+from uniaudio.train.distributed import world_size
 from uniaudio.train.loop import LoopConfig, train
 from uniaudio.train.objectives.lm import LMObjective, LMObjectiveConfig
 from uniaudio.train.optim import OptimConfig
@@ -126,7 +127,7 @@ def _objective(
         vector_dim=model.config.vector_dim,
     )
     legal = Legal(tuple(layout.allowed(TASKS[tasks[0]])), vocabulary.mark("end"))
-    draw = Ahead(batches.draw, recipe.loader_workers)
+    draw = Ahead(batches.draw, recipe.loader_workers, stride=world_size())
     objective = FinetuneObjective(model, legal, draw, recipe.objective, fill=vocabulary.fill)
     objective.made_from = {
         "start": recipe.start,
