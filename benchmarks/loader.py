@@ -18,7 +18,7 @@ import torch
 
 from uniaudio.data.loader import Batches
 from uniaudio.data.sequences import SequenceReader
-from uniaudio.data.shards import KINDS, Shards, Tokenized, write_shard
+from uniaudio.data.shards import Shards, Tokenized, kinds, write_shard
 from uniaudio.lm.interface import Legal
 from uniaudio.lm.orders import build
 from uniaudio.recipes.lm import CAPTION_DIM, FRAME_RATE, LMRecipe, lm_config, token_folders
@@ -41,7 +41,7 @@ def resident_mb() -> float:
 def against_training(tokens: Path, layout: Layout, recipe: LMRecipe) -> dict[str, float]:
     """Return target frames per second of the loader alone and of training steps, in the same run."""
     sources = [Shards(folder / "train") for folder in token_folders(tokens)]
-    tasks = sorted({KINDS[kind] for shards in sources for kind in np.unique(shards.kind)} & set(TASKS))
+    tasks = sorted({kinds()[kind] for shards in sources for kind in np.unique(shards.kind)} & set(TASKS))
     reader = SequenceReader(layout, FRAME_RATE)
     batches = Batches(sources, reader, tasks, recipe.frame_budget, max_seconds=12.0, vector_dim=CAPTION_DIM)
     legal = Legal(tuple(layout.allowed(TASKS["tts"])), layout.vocabulary.mark("end"))

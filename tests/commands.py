@@ -24,12 +24,13 @@ def shell_calls(path: Path) -> list[list[str]]:
 
 def recipe_configs() -> dict[str, Any]:
     """Return the config that `uniaudio train` starts from, for every recipe."""
-    from uniaudio.recipes import codec, debug, event_judge, lm, ssl
+    from uniaudio.recipes import codec, debug, event_judge, finetune, lm, ssl
 
     return {
         "codec_mini": codec.CodecRecipe(),
         "durations_mini": lm.DurationRecipe(),
         **lm.SIZES,
+        "finetune": finetune.FinetuneRecipe(),
         "hubert_mini": ssl.HubertRecipe(),
         "event_judge": event_judge.EventJudgeRecipe(),
         "codec_debug": debug._LOOP,

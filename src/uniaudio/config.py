@@ -191,7 +191,7 @@ def _readings(text: str) -> Iterator[Any]:
         except ValueError:
             pass
     yield text
-    parts = [part.strip() for part in text.strip("()").split(",") if part.strip()]
+    parts = [part.strip() for part in text.strip("()[]").split(",") if part.strip()]
     yield [next(_numbers(part), part) for part in parts]
     yield parts
 

@@ -1,7 +1,20 @@
-"""The task table: what each task is given, what it predicts, and how it is judged (standard library only)."""
+"""The task table: what each task is given, what it predicts, and how it is judged (standard library only).
 
+A user's own tasks join the table from JSON files that the environment variable UNIAUDIO_TASKS names: data, no code.
+"""
+
+import json
+import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from uniaudio.errors import InputError
+
+ENVIRONMENT = "UNIAUDIO_TASKS"  # names files of a user's tasks, separated as in PATH; worker processes inherit it
+AUDIO_TYPES = ("speech", "singing", "sound", "music")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,3 +170,86 @@ _TABLE = (
 )
 
 TASKS: dict[str, Task] = {task.name: task for task in _TABLE}
+SHIPPED: tuple[str, ...] = tuple(TASKS)
+
+
+def register(task: Task) -> None:
+    """Add a user's task at the end of the table; the same one again changes nothing.
+
+    Raises InputError for a task that cannot be laid out, and for the name of another one.
+    """
+    _check(task)
+    if TASKS.setdefault(task.name, task) != task:
+        raise InputError(f"there is another task {task.name!r} already: choose another name")
+
+
+def read_tasks(path: Path) -> list[Task]:
+    """Return the tasks of a JSON file: a list of objects with the fields of `Task`; `stage` and `help` are optional.
+
+    Raises InputError that names the file and what is wrong in it.
+    """
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(entries, list):
+            raise InputError("it must hold a list of tasks")
+        tasks = [_task(entry) for entry in entries]
+        for task in tasks:
+            _check(task)
+    except OSError as error:
+        raise InputError(
+            f"the task file {str(path)!r} cannot be read ({error.strerror}): check {ENVIRONMENT}"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the task file {str(path)!r} is wrong: {error}") from error
+    return tasks
+
+
+def to_json(names: list[str]) -> str:
+    """Return some tasks of the table as `read_tasks` reads them."""
+    return json.dumps([asdict(TASKS[name]) for name in names], indent=1, ensure_ascii=False) + "\n"
+
+
+def _task(entry: Any) -> Task:
+    """Return the task of a JSON object; raises InputError for an unknown, missing or wrong entry."""
+    known = {one.name for one in fields(Task)}
+    if not isinstance(entry, dict) or not entry.keys() <= known:
+        raise InputError(f"a task has only the keys {', '.join(sorted(known))}")
+    if missing := known - {"stage", "help"} - entry.keys():
+        raise InputError(f"a task lacks {min(missing)!r}")
+    texts = all(isinstance(entry[name], str) for name in ("name", "about", "length"))
+    lists = all(_is_texts(entry[name]) for name in ("target", "metrics"))
+    given, help_ = entry["given"], entry.get("help", {})
+    objects = isinstance(given, dict) and isinstance(help_, dict) and all(isinstance(v, str) for v in help_.values())
+    if not texts or not lists or not objects or not all(isinstance(v, str) or _is_texts(v) for v in given.values()):
+        raise InputError(f"task {entry['name']!r} has a value of the wrong kind: write it like those of the table")
+    given = {name: value if isinstance(value, str) else tuple(value) for name, value in given.items()}
+    lists = {"target": tuple(entry["target"]), "metrics": tuple(entry["metrics"])}
+    return Task(**{**entry, **lists, "given": given})
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _check(task: Task) -> None:
+    """Raise InputError for a task that the sequence layout or the engines could not work with."""
+    names = (task.name, *task.given)
+    wrong = next((name for name in names if not re.fullmatch(r"[a-z][a-z0-9_]*", name)), None)
+    if wrong is not None:
+        raise InputError(f"{wrong!r} is no name of a task or a field: use small letters, digits and _")
+    unknown = next((modality for _, modality in task.items if modality not in MODALITIES), None)
+    if unknown is not None or not task.given:
+        raise InputError(f"task {task.name!r} is given {unknown or 'nothing'}: use some of {', '.join(MODALITIES)}")
+    if len(task.target) != 2 or task.target[0] not in AUDIO_TYPES or task.target[1] != "codec":
+        raise InputError(f"task {task.name!r} must predict [one of {', '.join(AUDIO_TYPES)}; codec]")
+    in_step = [name for name, modality in task.items if MODALITIES[modality]]
+    lengths = ["seconds", *(["text"] if task.given.get("text") == "phoneme" else []), *in_step]
+    if task.length not in lengths:
+        raise InputError(f"task {task.name!r} cannot take its length from {task.length!r}: use {', '.join(lengths)}")
+    if unknown_help := [name for name in task.help if name not in task.given]:
+        raise InputError(f"task {task.name!r} has help for {unknown_help[0]!r}, which it is not given")
+
+
+for _path in filter(None, os.environ.get(ENVIRONMENT, "").split(os.pathsep)):
+    for _one in read_tasks(Path(_path)):
+        register(_one)

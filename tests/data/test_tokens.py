@@ -21,7 +21,7 @@ from uniaudio.data.examples import load, read_examples
 from uniaudio.data.loader import Ahead, Batches, BatchPlan
 from uniaudio.data.pairs import NEEDS, pair
 from uniaudio.data.sequences import SequenceReader, duration_batch, with_durations
-from uniaudio.data.shards import KINDS, Shards, is_done, verify
+from uniaudio.data.shards import Shards, is_done, kinds, verify
 from uniaudio.data.tokenize import plan_shards, tokenize
 from uniaudio.errors import InputError
 from uniaudio.recipes.debug import debug_engine
@@ -352,4 +352,4 @@ def test_nothing_usable_is_told_at_once(tokens: Path, tmp_path: Path):
         batches(tokens, ["tts"], max_seconds=0.1)
     with pytest.raises(InputError, match="no token shards"):
         Shards(tmp_path)
-    assert KINDS[0] == "recording"
+    assert kinds()[0] == "recording"

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from uniaudio.data.sequences import SequenceReader, sequence_lengths
-from uniaudio.data.shards import KINDS, Shards
+from uniaudio.data.shards import Shards
 from uniaudio.errors import InputError
 from uniaudio.sequence.batch import Batch, collate
 
@@ -106,7 +106,7 @@ class Batches:
         for shards in sources:
             lengths.append(sequence_lengths(shards, reader.frame_rate))
             short = shards.frames <= max_seconds * reader.frame_rate
-            groups += [first + np.flatnonzero(short & (shards.kind == KINDS.index(task))) for task in tasks]
+            groups += [first + np.intersect1d(np.flatnonzero(short), shards.of_kinds([task])) for task in tasks]
             first += len(shards)
         self._firsts = np.cumsum([0, *(len(shards) for shards in sources)])
         if not any(len(group) for group in groups):

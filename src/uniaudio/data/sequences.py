@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uniaudio.data.shards import KINDS, Shards
+from uniaudio.data.shards import Shards, kinds
 from uniaudio.errors import InputError
 from uniaudio.sequence.layout import Layout, Sequence
 from uniaudio.tasks import TASKS, Task
@@ -35,7 +35,7 @@ class SequenceReader:
 
         Raises InputError for codes that do not fit the layout's vocabulary.
         """
-        task = TASKS[KINDS[shards.kind[index]]]
+        task = TASKS[kinds()[shards.kind[index]]]
         tensors = shards.read(index)
         codes = tensors["target"][: self.num_codebooks].long()  # [K, T]
         vocabulary = self.layout.vocabulary
@@ -81,8 +81,8 @@ class SequenceReader:
 
 def sequence_lengths(shards: Shards, frame_rate: float) -> np.ndarray:
     """Return about how many frames the sequence of every example has, [N]: all that runs in step, prompt and marks."""
-    in_step = {name: _items_in_step(TASKS[name]) if name in TASKS else 0 for name in KINDS}
-    factor = np.array([1 + in_step[name] for name in KINDS])[shards.kind]
+    in_step = {name: _items_in_step(TASKS[name]) if name in TASKS else 0 for name in kinds()}
+    factor = np.array([1 + in_step[name] for name in kinds()])[shards.kind]
     return shards.frames * factor + round(VOICE_SECONDS[1] * frame_rate) + MARK_FRAMES
 
 
@@ -115,11 +115,11 @@ def _crop(ids: Tensor, frame_rate: float, random: np.random.Generator) -> Tensor
 
 def with_durations(sources: ListOf[Shards]) -> list[tuple[int, int]]:
     """Return (source, example) of all that have a text with phone times; raises InputError when there is none."""
-    kinds = ("recording", "tts", "instructed_tts")
+    spoken = ("recording", "tts", "instructed_tts")
     usable = [
         (place, int(index))
         for place, shards in enumerate(sources)
-        for index in shards.of_kinds(kinds)
+        for index in shards.of_kinds(spoken)
         if "text.ends" in shards.read(int(index))
     ]
     if not usable:

@@ -19,16 +19,20 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from uniaudio.errors import InputError
-from uniaudio.tasks import TASKS
+from uniaudio.tasks import ENVIRONMENT, TASKS
 
 ABOUT = "tokens.json"
-KINDS = ("recording", *TASKS)  # what an example is: a plain recording, or one of a task
 _AGAIN = "delete it and tokenize again"
+
+
+def kinds() -> tuple[str, ...]:
+    """Return what an example can be: a plain recording, or one of a task."""
+    return ("recording", *TASKS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tokenized:
-    """One tokenised example: `tensors` by name, `kind` of KINDS, and the frames of its target."""
+    """One tokenised example: `tensors` by name, `kind` of `kinds()`, and the frames of its target."""
 
     id: str
     kind: str
@@ -86,7 +90,8 @@ def verify(path: Path) -> None:
 class Shards:
     """The examples of one split of a token folder, by number; only sizes and places are kept in memory.
 
-    `kind` [N] int8 (index in KINDS), `frames` [N] int32. Raises InputError for a folder without finished shards.
+    `kind` [N] int8 (index in `kinds()`), `frames` [N] int32. Raises InputError for a folder without finished shards,
+    and for examples of a task that is not in the table.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -99,7 +104,10 @@ class Shards:
         def column(name: str, dtype: type) -> np.ndarray:
             return np.concatenate([np.asarray(index[name], dtype) for index in indices])
 
-        number = {kind: place for place, kind in enumerate(KINDS)}
+        number = {kind: place for place, kind in enumerate(kinds())}
+        unknown = {kind for index in indices for kind in index["kind"]} - number.keys()
+        if unknown:
+            raise InputError(f"{folder} holds examples of {min(unknown)!r}, which is no task: {ENVIRONMENT} adds some")
         self.kind = np.concatenate([np.array([number[kind] for kind in i["kind"]], np.int8) for i in indices])
         self.frames, self._size = column("frames", np.int32), column("size", np.int32)
         self._offset = column("offset", np.int64)
@@ -125,9 +133,9 @@ class Shards:
         except SafetensorError as error:
             raise InputError(f"{self.paths[shard]} is damaged at byte {self._offset[index]}: {_AGAIN}") from error
 
-    def of_kinds(self, kinds: Sequence[str]) -> np.ndarray:
+    def of_kinds(self, wanted: Sequence[str]) -> np.ndarray:
         """Return the numbers of the examples of some kinds, in order."""
-        return np.flatnonzero(np.isin(self.kind, [KINDS.index(kind) for kind in kinds]))
+        return np.flatnonzero(np.isin(self.kind, [kinds().index(kind) for kind in wanted]))
 
 
 def read_about(folder: Path) -> dict:

@@ -18,6 +18,7 @@ from uniaudio.lm.duration import DurationConfig, DurationPredictor
 from uniaudio.lm.sampling import Sampling
 from uniaudio.sequence.layout import Layout
 from uniaudio.sequence.vocabulary import Vocabulary
+from uniaudio.tasks import SHIPPED, to_json
 from uniaudio.tokenizers.semantic import SemanticTokenizer, make_features
 
 FORMAT = "uniaudio-tokens-1"
@@ -122,6 +123,8 @@ def save_engine(folder: Path, engine: TokenEngine, card: str) -> None:
         "task_sampling": {task: asdict(one) for task, one in engine.task_sampling.items()},
     }
     extra = {"vocabulary.json": engine.layout.vocabulary.to_json(), "README.md": card}
+    if own := [task for task in engine.tasks if task not in SHIPPED]:
+        extra["tasks.json"] = to_json(own)  # for others who load the model: its user names this file
     checkpoint.save(folder, pack(tensors), data, extra=extra)
 
 

@@ -27,7 +27,7 @@ from uniaudio.evaluate.columns import (
     unprocessed_column,
 )
 from uniaudio.evaluate.held_out import Clip, held_out, is_corpus
-from uniaudio.evaluate.judges import METRICS
+from uniaudio.evaluate.judges import METRICS, SET_METRICS
 from uniaudio.evaluate.metrics import PACKAGES, judge_package
 from uniaudio.evaluate.report import write_results
 from uniaudio.evaluate.scoring import Scored, figures, score_columns
@@ -37,6 +37,7 @@ from uniaudio.tokenizers.codec import AudioCodec
 FORMAT = 2  # of results.json
 DEFAULT_LIMIT = 48
 PAGE_CLIPS = 10
+ALL_METRICS = (*METRICS, *SET_METRICS)
 
 
 def evaluate_tasks(
@@ -64,6 +65,9 @@ def evaluate_tasks(
     for task in tasks:
         if task != "codec" and task not in TASKS:
             raise InputError(f"{task} is no task; choose from: codec, {', '.join(TASKS)}")
+        unknown = [name for name in (TASKS[task].metrics if task != "codec" else ()) if name not in ALL_METRICS]
+        if unknown:
+            raise InputError(f"{task} names a metric {unknown[0]!r}; there are: {', '.join(ALL_METRICS)}")
     only_codec = codec is not None and set(tasks) <= {"codec"}
     engine = None if only_codec else load(model, precision=precision)
     count = DEFAULT_LIMIT if limit is None else limit
@@ -99,7 +103,7 @@ def _evaluate_task(
     columns = [reference_column(cases, out), codec_column(cases, out, engine), model_column(cases, out, engine, seed)]
     unprocessed = unprocessed_column(cases, out)
     columns += [unprocessed] if unprocessed else []
-    columns += [baseline_column(cases, out, baseline, training) for baseline in BASELINES[task]]
+    columns += [baseline_column(cases, out, baseline, training) for baseline in BASELINES.get(task, ())]
     scored = score_columns(cases, columns, workers, out.parent / "heard")
     result = {
         "clips": len(cases),

@@ -15,6 +15,7 @@ RECIPES: dict[str, str] = {
     "mini": "the shipped language model, all tasks (corpus: token folders)",
     "base": "a language model of 185 million weights, all tasks (corpus: token folders)",
     "large": "a language model of 0.94 billion weights, all tasks, for many devices (corpus: token folders)",
+    "finetune": "a trained language model on new tasks, whole or by LoRA (corpus: token folders)",
     "hubert_mini": "the network behind semantic tokens, on made speech and singing (corpus: a folder of recordings)",
     "event_judge": "the offline judge of sound and music (corpus: a folder of made sound and music of its own)",
     "codec_debug": "a tiny codec that overfits one batch in seconds (no corpus)",
@@ -57,6 +58,10 @@ def run(
         from uniaudio.recipes.lm import train_lm
 
         train_lm(name, overrides, _needed(corpus, name), folder, minutes)
+    elif name == "finetune":
+        from uniaudio.recipes.finetune import train_finetune
+
+        train_finetune(overrides, _needed(corpus, name), folder, minutes)
     else:
         from uniaudio.recipes import debug
 

@@ -2,24 +2,23 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from uniaudio import checkpoint, config
+from uniaudio.engines import load
 from uniaudio.engines.bundle import save_engine
 from uniaudio.engines.items import ItemReader
 from uniaudio.engines.tokenizers import holds_tokenizers, load_tokenizers, save_tokenizers
 from uniaudio.engines.tokens import TokenEngine
 from uniaudio.errors import InputError
-from uniaudio.lm import orders
 from uniaudio.lm.duration import DurationConfig, DurationPredictor
 from uniaudio.lm.sampling import Sampling
 from uniaudio.recipes.codec import load_codec
+from uniaudio.recipes.trained import averaged, read_lm
 from uniaudio.sequence.layout import Layout
-from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.tasks import TASKS
 from uniaudio.tokenizers.semantic import SemanticTokenizer
 
@@ -42,19 +41,17 @@ def assemble(
     unknown = [task for task in tasks if task not in TASKS]
     if unknown:
         raise InputError(f"unknown task {unknown[0]!r}; the tasks are: {', '.join(TASKS)}")
-    described, tensors = _averaged(lm_run)
-    lm = orders.build(orders.read_config(described["lm"]))
-    checkpoint.load_into(lm, tensors)
-    described, tensors = _averaged(duration_run)
+    trained = read_lm(lm_run)
+    lm = trained.lm
+    described, tensors = averaged(duration_run)
     durations = DurationPredictor(config.from_dict(DurationConfig, described["duration"]))
     checkpoint.load_into(durations, tensors)
     cut = load_codec(codec)[0].cut(lm.config.num_slots)
     for module in (lm, durations, cut):
         module.eval().requires_grad_(False)
-    layout = Layout(Vocabulary.new(lm.config.num_slots, cut.config.codebook_size))
     reader = ItemReader(cut, durations, semantic, None)
     chosen = {task: TASK_SAMPLING[task] for task in tasks if task in TASK_SAMPLING}
-    return TokenEngine(name, tuple(tasks), cut, lm, layout, reader, SAMPLING, chosen)
+    return TokenEngine(name, tuple(tasks), cut, lm, Layout(trained.vocabulary), reader, SAMPLING, chosen)
 
 
 def _semantic(name_or_folder: str | None) -> SemanticTokenizer | None:
@@ -66,14 +63,20 @@ def _semantic(name_or_folder: str | None) -> SemanticTokenizer | None:
     return load_tokenizers(name_or_folder)[1]
 
 
-def _averaged(run: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
-    """Return the description and the averaged weights (buffers as they are) of a training run."""
-    loaded = checkpoint.load(run / "checkpoint")
-    if "objective" not in loaded.config:
-        raise InputError(f"{run} is not a training run")
-    tensors = {k.removeprefix("model."): v for k, v in loaded.tensors.items() if k.startswith("model.")}
-    tensors |= {k.removeprefix("ema."): v for k, v in loaded.tensors.items() if k.startswith("ema.")}
-    return loaded.config["objective"], tensors
+def with_lm(base: str, lm_run: Path, name: str) -> TokenEngine:
+    """Return the model `base` with the language model of a run that was fine-tuned from it.
+
+    Raises InputError for a run whose ids are not those of `base`, with more at the end.
+    """
+    engine, tuned = load(base), read_lm(lm_run)
+    old, new = engine.layout.vocabulary, tuned.vocabulary
+    if new.marks[: len(old.marks)] != old.marks or new.sections[: len(old.sections)] != old.sections:
+        raise InputError(f"{lm_run} was not fine-tuned from {base}: its ids mean something else")
+    tuned.lm.eval().requires_grad_(False)
+    samplings = engine.sampling, engine.task_sampling
+    return TokenEngine(
+        name, tuned.tasks or engine.tasks, engine.codec, tuned.lm, Layout(new), engine.reader, *samplings
+    )
 
 
 def count_values(engine: TokenEngine) -> dict[str, int]:
@@ -90,6 +93,7 @@ def main() -> int:
     parser.add_argument("--codec", default="uniaudio-codec", help="a codec run, or a model (uniaudio-codec)")
     parser.add_argument("--durations", type=Path, default=Path("runs/durations_mini"))
     parser.add_argument("--lm", type=Path, default=Path("runs/mini"))
+    parser.add_argument("--base", help="take all but --lm from this model, from which that run was fine-tuned")
     parser.add_argument("--semantic", help="semantic tokens: their folder, or a model that has some")
     parser.add_argument("--tasks", default="tts", help="what the language model was trained on: A,B or all")
     parser.add_argument("--only-codec", action="store_true", help="leave durations and language model out")
@@ -106,7 +110,10 @@ def main() -> int:
             values = {"codec": sum(p.numel() for p in codec.parameters())}
         else:
             tasks = tuple(TASKS) if options.tasks == "all" else options.tasks.replace("-", "_").split(",")
-            engine = assemble(options.codec, options.durations, options.lm, options.name, tasks, semantic)
+            if options.base is None:
+                engine = assemble(options.codec, options.durations, options.lm, options.name, tasks, semantic)
+            else:
+                engine = with_lm(options.base, options.lm, options.name)
             save_engine(options.out, engine, card)
             values = count_values(engine)
     except (InputError, OSError) as error:

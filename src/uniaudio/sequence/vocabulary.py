@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uniaudio.errors import InputError
-from uniaudio.tasks import MODALITIES, TASKS
+from uniaudio.tasks import AUDIO_TYPES, MODALITIES, TASKS
 
 VERSION = 1
 _NUM_MARKS = 128  # room for marks that later tasks and modalities bring
@@ -45,6 +45,19 @@ class Vocabulary:
         vocabulary.add_marks(standard_marks())
         return vocabulary
 
+    def extended(self) -> "Vocabulary":
+        """Return a copy with the marks and sections that the tables have by now and this one lacks, at the end.
+
+        No id of this one moves. Raises InputError when the room for marks is used up.
+        """
+        vocabulary = Vocabulary.from_json(self.to_json())
+        known = [section.name for section in self.sections]
+        for name, size in _SECTIONS:
+            if name not in known:
+                vocabulary.add_section(name, size)
+        vocabulary.add_marks(standard_marks())
+        return vocabulary
+
     @property
     def num_ids(self) -> int:
         return self.sections[-1].start + self.sections[-1].size
@@ -67,12 +80,12 @@ class Vocabulary:
         self.sections.append(Section(name, start, size))
 
     def add_marks(self, names: Iterable[str]) -> None:
-        """Append the marks that are not there yet; raises ValueError when the room for marks is used up."""
+        """Append the marks that are not there yet; raises InputError when the room for marks is used up."""
         for name in names:
             if name not in self.marks:
                 self.marks.append(name)
         if len(self.marks) > _NUM_MARKS:
-            raise ValueError(f"{len(self.marks)} marks do not fit in {_NUM_MARKS}")
+            raise InputError(f"{len(self.marks)} marks do not fit in {_NUM_MARKS}: a model cannot know so many tasks")
 
     def mark(self, name: str) -> int:
         """Return the id of a mark; raises InputError for one that this vocabulary has not."""
@@ -118,5 +131,5 @@ def standard_marks() -> list[str]:
     marks = ["start", "end", "vector"]
     for modality in MODALITIES:
         marks += [f"{modality}_start", f"{modality}_end"]
-    marks += [f"{kind}_start" for kind in ("speech", "singing", "sound", "music")]
+    marks += [f"{kind}_start" for kind in AUDIO_TYPES]
     return marks + [f"{task}_task" for task in TASKS]

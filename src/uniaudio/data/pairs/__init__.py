@@ -9,7 +9,6 @@ from uniaudio.data.manifests import SPLITS
 from uniaudio.data.pairs import captioned, mixtures, speech
 from uniaudio.data.pairs.corpora import KINDS, Recording, find_corpora, read_recordings
 from uniaudio.errors import InputError
-from uniaudio.tasks import TASKS
 
 _Recordings = Mapping[str, list[Recording]]  # kind -> the recordings of one split
 
@@ -32,14 +31,16 @@ def pair(corpora: Path, out: Path, tasks: Iterable[str] = (), seed: int = 0, mos
     """Write `out`/TASK/examples.jsonl for the tasks (all that the corpora below `corpora` allow); returns their sizes.
 
     Deterministic for a seed; `most` keeps a random choice of that many of a split. Raises InputError for a task whose
-    corpora are missing, and when nothing can be made.
+    corpora are missing, one that nothing here makes, and when nothing can be made.
     """
-    folders = find_corpora(corpora)
+    folders, tasks = find_corpora(corpora), list(tasks)
+    if strange := [task for task in tasks if task not in NEEDS]:
+        raise InputError(f"nothing here makes examples of {strange[0]}: write them yourself (docs/adding-a-task.md)")
     missing = {task: [kind for kind in NEEDS[task] if not folders[kind]] for task in tasks}
     for task, kinds in missing.items():
         if kinds:
             raise InputError(f"{task} needs a corpus of {kinds[0]} below {corpora}: make or prepare one first")
-    chosen = list(tasks) or [task for task in TASKS if all(folders[kind] for kind in NEEDS[task])]
+    chosen = tasks or [task for task in NEEDS if all(folders[kind] for kind in NEEDS[task])]
     if not chosen:
         raise InputError(f"the corpora below {corpora} are not enough for any task: add one of speech, sound or music")
     kinds = {kind for task in chosen for kind in NEEDS[task]}
