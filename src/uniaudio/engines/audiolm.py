@@ -13,7 +13,6 @@ from torch import Tensor
 
 from uniaudio.audio.io import Audio
 from uniaudio.codec.model import Codec
-from uniaudio.engines.base import Progress
 from uniaudio.errors import InputError
 from uniaudio.lm.interface import GenerationRequest, LanguageModel
 from uniaudio.lm.sampling import Sampling, make_generators
@@ -73,9 +72,7 @@ class AudioLMEngine:
     def sample_rate(self) -> int:
         return self.codec.config.sample_rate
 
-    def continuation(
-        self, prompt: Audio | None, seconds: float, seed: int = 0, on_frame: Progress | None = None
-    ) -> Audio:
+    def continuation(self, prompt: Audio | None, seconds: float, seed: int = 0) -> Audio:
         """Return the prompt, its samples as they are, and `seconds` more; without a prompt, sound from nothing.
 
         Raises InputError for a prompt that is too short or too long, and for seconds out of range.
@@ -85,14 +82,12 @@ class AudioLMEngine:
         samples, semantic, codes = self._prompt(prompt)
         num_prompt = codes.shape[1]
         total = math.ceil((len(samples) / self.sample_rate + seconds) * self.frame_rate)
-        tokens, starts = self.go_on(semantic, total, seed, on_frame)
-        codes = self.acoustics(tokens, starts, codes, total, seed, on_frame)
+        tokens, starts = self.go_on(semantic, total, seed)
+        codes = self.acoustics(tokens, starts, codes, total, seed)
         made = self._decode(codes)[: len(samples) + round(seconds * self.sample_rate)]
         return Audio(joined(samples, made)[None] if num_prompt else made[None], self.sample_rate)
 
-    def say_again(
-        self, source: Audio, voice: Audio | None = None, seed: int = 0, on_frame: Progress | None = None
-    ) -> Audio:
+    def say_again(self, source: Audio, voice: Audio | None = None, seed: int = 0) -> Audio:
         """Return what the source says (acoustic generation), in the voice of a recording or in any voice.
 
         Raises InputError for recordings that are too short or too long.
@@ -101,12 +96,10 @@ class AudioLMEngine:
         _, before, codes = self._prompt(voice)
         total = codes.shape[1] + source_codes.shape[1]
         tokens, starts = self.stages.tokens(torch.cat((before, spoken)))
-        made = self.acoustics(tokens, starts, codes, total, seed, on_frame)
+        made = self.acoustics(tokens, starts, codes, total, seed)
         return Audio(self._decode(made)[None, codes.shape[1] * self.codec.config.hop_length :], self.sample_rate)
 
-    def go_on(
-        self, semantic: Tensor, total: int, seed: int = 0, on_frame: Progress | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def go_on(self, semantic: Tensor, total: int, seed: int = 0) -> tuple[Tensor, Tensor]:
         """Return the tokens [n] of `total` frames and where each begins [n], after the ids [T] of a prompt.
 
         Repeats are removed once, over prompt and continuation: a token never follows itself across the seam either.
@@ -114,7 +107,7 @@ class AudioLMEngine:
         tokens, starts = self.stages.tokens(semantic)
         missing = total - len(semantic)
         count = math.ceil(missing / self.mean_run) if self.stages.dedup else missing
-        tokens = self._extend("semantic", None, tokens[None], len(tokens) + count, seed, on_frame)[0]
+        tokens = self._extend("semantic", None, tokens[None], len(tokens) + count, seed)[0]
         run = missing / max(1, count)
         new = len(semantic) + (torch.arange(count) * run).long()
         return tokens, torch.cat((starts, new))
@@ -126,13 +119,12 @@ class AudioLMEngine:
         codes: Tensor,
         total: int,
         seed: int = 0,
-        on_frame: Progress | None = None,
     ) -> Tensor:
         """Return the codes [K, total] of semantic tokens [n], which begin at frames [n], after a prompt's [K, T]."""
         split = self.stages.num_coarse
-        made = self._extend("coarse", (tokens, starts), codes[:split], total, seed, on_frame)
+        made = self._extend("coarse", (tokens, starts), codes[:split], total, seed)
         if "fine" in self.models:
-            made = torch.cat((made, self._extend("fine", made, codes[split:], total, seed, on_frame)))
+            made = torch.cat((made, self._extend("fine", made, codes[split:], total, seed)))
         return made
 
     def _extend(
@@ -142,7 +134,6 @@ class AudioLMEngine:
         target: Tensor,
         total: int,
         seed: int,
-        on_frame: Progress | None,
     ) -> Tensor:
         """Return a target [K, total] that goes on after [K, T], window by window."""
         window, overlap = self.configs[stage].window, self.configs[stage].overlap
@@ -157,8 +148,6 @@ class AudioLMEngine:
             part = _between(given, first, stop)
             draw = seed + _STAGE_SPACING * number + _WINDOW_SPACING * (first // (window - overlap))
             target = torch.cat((target, self._generate(stage, part, target[:, first:], stop - done, draw)), dim=1)
-            if on_frame is not None:
-                on_frame(target.shape[1], total)
         return target
 
     @torch.no_grad()
