@@ -33,7 +33,7 @@ from uniaudio.train.objectives.lm import LMObjective, LMObjectiveConfig
 from uniaudio.train.optim import OptimConfig
 
 TEMPERATURES = {"semantic": 0.6, "coarse": 0.8, "fine": 0.6}  # the paper's
-STUCK_SECONDS = 0.8  # where repeats are kept, no token lasts longer than this
+STUCK_SECONDS = 0.4  # where repeats are kept, no token lasts longer than this
 
 _MUON = OptimConfig(
     name="muon", lr=2e-3, matrix_lr=0.02, warmup_steps=100, schedule="wsd", decay_share=0.3, weight_decay=0.01
