@@ -102,7 +102,8 @@ MINI: dict[Stage, StageRecipe] = {
     "coarse": _CODES,
     "fine": replace(_CODES, num_coarse=3, window_seconds=3.0, join=False),
 }
-# The paper's: 12 codebooks of which 4 are coarse, 1024 semantic tokens without repeats, crops of 30, 10 and 3 s.
+# The paper's: 12 codebooks of which 4 are coarse, 1024 semantic tokens without repeats, crops of 30, 10 and 3 s. A step
+# has about 256 crops, in 16 parts.
 _PAPER = StageRecipe(
     num_codebooks=12,
     num_coarse=4,
@@ -111,13 +112,13 @@ _PAPER = StageRecipe(
     window_seconds=30.0,
     relative_buckets=64,
     global_=TransformerConfig(width=1024, layers=12, heads=16, dropout=0.1),
-    frame_budget=100_000,
-    loop=LoopConfig(steps=1_000_000, optim=OptimConfig(lr=5e-4, warmup_steps=10_000)),
+    frame_budget=12_000,
+    loop=LoopConfig(steps=1_000_000, accumulate=16, optim=OptimConfig(lr=5e-4, warmup_steps=10_000)),
 )
 PAPER: dict[Stage, StageRecipe] = {
     "semantic": _PAPER,
-    "coarse": replace(_PAPER, window_seconds=10.0),
-    "fine": replace(_PAPER, window_seconds=3.0, join=False),
+    "coarse": replace(_PAPER, window_seconds=10.0, frame_budget=8_000),
+    "fine": replace(_PAPER, window_seconds=3.0, frame_budget=2_400, join=False),
 }
 
 
