@@ -30,7 +30,7 @@ def stages_of(kind: str) -> Stages:
 
 
 def model_of(kind: str, stages: Stages, stage: str) -> MultiScaleLM | PatternLM:
-    order = KINDS[kind][0] if stage != "semantic" else "flatten"
+    order = KINDS[kind][0] if stage != "semantic" or kind == "three" else "flatten"
     sizes: dict[str, Any] = {"num_ids": stages.vocabulary.num_ids, "num_slots": stages.layouts[stage].num_slots}
     transformer = TransformerConfig(width=32, layers=2, heads=2)
     if order == "multiscale":

@@ -136,8 +136,9 @@ def test_repeats_are_removed_once_over_prompt_and_continuation():
         assert (starts[1:] > starts[:-1]).all() and starts[len(kept)] == 7 and starts[-1] < 40
 
 
-def test_without_removal_tokens_keep_their_frames_and_do_not_get_stuck():
-    engine = engine_of("mini", GREEDY)
+@pytest.mark.parametrize("kind", ["mini", "three"])  # a flat and a multi-scale model
+def test_without_removal_tokens_keep_their_frames_and_do_not_get_stuck(kind: str):
+    engine = engine_of(kind, GREEDY)
     config = engine.configs["semantic"]
     engine.configs["semantic"] = replace(config, sampling=replace(config.sampling, repetition_frames=3))
     prompt = torch.tensor([7, 7, 7])
