@@ -30,17 +30,21 @@ def stages_of(kind: str) -> Stages:
 
 
 def model_of(kind: str, stages: Stages, stage: str) -> MultiScaleLM | PatternLM:
+    """Return a model whose weights are large enough for every part of the sequence to matter."""
     order = KINDS[kind][0] if stage != "semantic" or kind == "three" else "flatten"
     sizes: dict[str, Any] = {"num_ids": stages.vocabulary.num_ids, "num_slots": stages.layouts[stage].num_slots}
+    sizes["num_roles"] = len(ROLES)
     transformer = TransformerConfig(width=32, layers=2, heads=2)
     if order == "multiscale":
         local = TransformerConfig(width=32, layers=1, heads=2)
-        config = MultiScaleConfig(**sizes, num_roles=len(ROLES), in_step=True, global_=transformer, local_=local)
-        return MultiScaleLM(config).eval()
-    relative: dict[str, Any] = {"relative_buckets": 8, "relative_distance": 16} if kind == "paper" else {}
-    return PatternLM(
-        PatternConfig(**sizes, pattern=order, num_roles=len(ROLES), transformer=transformer, **relative)
-    ).eval()
+        model = MultiScaleLM(MultiScaleConfig(**sizes, in_step=True, global_=transformer, local_=local))
+    else:
+        sizes |= {"relative_buckets": 8, "relative_distance": 16} if kind == "paper" else {}
+        model = PatternLM(PatternConfig(**sizes, pattern=order, transformer=transformer))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(6 if parameter.ndim == 2 else 1)
+    return model.eval()
 
 
 def engine_of(kind: str, sampling: Sampling = HOT, window: int = 12, overlap: int = 6) -> AudioLMEngine:
