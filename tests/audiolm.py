@@ -41,6 +41,8 @@ def model_of(kind: str, stages: Stages, stage: str) -> MultiScaleLM | PatternLM:
     else:
         sizes |= {"relative_buckets": 8, "relative_distance": 16} if kind == "paper" else {}
         model = PatternLM(PatternConfig(**sizes, pattern=order, transformer=transformer))
+        if model.transformer.relative is not None:
+            torch.nn.init.normal_(model.transformer.relative.table.weight)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(6 if parameter.ndim == 2 else 1)

@@ -57,7 +57,7 @@ def test_every_legal_code_is_reached_at_every_level_and_no_other(kind: str):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_going_on_with_a_target_is_what_the_whole_sequence_gives(kind: str):
-    """Cached equals uncached, score by score: new frames after a given beginning, and the same ones in training's pass."""
+    """Cached equals uncached, score by score: new frames after a given beginning are scored as training scores them."""
     engine = engine_of(kind, GREEDY, window=20, overlap=10)
     generator = torch.Generator().manual_seed(1)
     semantic = torch.randint(TOKENS, (12,), generator=generator)
