@@ -19,7 +19,7 @@ from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.tokenizers.semantic import MelFeatures, SemanticTokenizer
 
 CODEBOOKS, SIZE, TOKENS, RATE = 4, CODEC.codebook_size, 16, 25.0
-HOT = Sampling(temperature=50.0, top_k=0)
+HOT = Sampling(temperature=1000.0, top_k=0)
 GREEDY = Sampling(temperature=0.0)
 KINDS = {"paper": ("flatten", True, 2), "mini": ("multiscale", False, CODEBOOKS), "three": ("multiscale", False, 2)}
 

@@ -46,11 +46,11 @@ def test_ids_are_a_bijection_and_no_code_has_the_id_of_a_mark(kind: str):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_legal_code_is_reached_at_every_level_and_no_other(kind: str):
     """At a high temperature everything that may come does: no head masks its last code."""
-    engine = engine_of(kind, window=240, overlap=120)
-    tokens, starts = engine.go_on(torch.zeros(0, dtype=torch.long), 240)
+    engine = engine_of(kind, window=320, overlap=160)
+    tokens, starts = engine.go_on(torch.zeros(0, dtype=torch.long), 320)
     assert set(tokens.tolist()) == set(range(TOKENS))
-    codes = engine.acoustics(tokens, starts, torch.zeros(CODEBOOKS, 0, dtype=torch.long), 240)
-    assert codes.shape == (CODEBOOKS, 240)
+    codes = engine.acoustics(tokens, starts, torch.zeros(CODEBOOKS, 0, dtype=torch.long), 320)
+    assert codes.shape == (CODEBOOKS, 320)
     for level in codes:
         assert set(level.tolist()) == set(range(SIZE))
 
@@ -120,7 +120,7 @@ def test_sound_comes_from_nothing_and_from_a_source(engine: AudioLMEngine):
 
 
 def test_repeats_are_removed_once_over_prompt_and_continuation():
-    """With 50 degrees every token follows every other, but none follows itself, at the seam as anywhere."""
+    """At a high temperature every token follows every other, but none follows itself, at the seam as anywhere."""
     engine = engine_of("paper")
     for last in range(TOKENS):
         prompt = torch.tensor([3, 3, 5, 5, 5, last, last])

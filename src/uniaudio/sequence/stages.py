@@ -54,7 +54,7 @@ class Stages:
             assert given is not None
             wide = functional.pad(given.t(), (0, layout.num_slots - self.num_coarse), value=HIDDEN)  # [T, K - Q]
             items = {("coarse", "codec"): Item(ids=wide)}
-        return layout.example(task, items, target, ended)
+        return layout.example(task, items, target) if ended else layout.continued(task, items, target)
 
     def training(self, stage: Stage, semantic: Tensor, codes: Tensor, ended: bool) -> Sequence:
         """Return what training sees of a recording: semantic tokens [T], one a frame, and codes [K, T]."""
