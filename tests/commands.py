@@ -24,8 +24,7 @@ def shell_calls(path: Path) -> list[list[str]]:
 
 def recipe_configs() -> dict[str, Any]:
     """Return the config that `uniaudio train` starts from, for every recipe."""
-    from uniaudio.recipes import codec, debug, event_judge, finetune, lm, ssl
-    from uniaudio.recipes import audiolm, codec, debug, event_judge, lm, ssl
+    from uniaudio.recipes import audiolm, codec, debug, event_judge, finetune, lm, ssl
 
     return {
         "codec_mini": codec.CodecRecipe(),
