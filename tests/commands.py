@@ -24,13 +24,15 @@ def shell_calls(path: Path) -> list[list[str]]:
 
 def recipe_configs() -> dict[str, Any]:
     """Return the config that `uniaudio train` starts from, for every recipe."""
-    from uniaudio.recipes import codec, debug, event_judge, finetune, lm, ssl
+    from uniaudio.recipes import audiolm, codec, debug, event_judge, finetune, lm, ssl
 
     return {
         "codec_mini": codec.CodecRecipe(),
         "durations_mini": lm.DurationRecipe(),
         **lm.SIZES,
         "finetune": finetune.FinetuneRecipe(),
+        **{f"audiolm_{stage}": recipe for stage, recipe in audiolm.MINI.items()},
+        **{f"audiolm_{stage}_paper": recipe for stage, recipe in audiolm.PAPER.items()},
         "hubert_mini": ssl.HubertRecipe(),
         "event_judge": event_judge.EventJudgeRecipe(),
         "codec_debug": debug._LOOP,
@@ -51,7 +53,8 @@ def check_call(call: list[str]) -> None:
 
 def check_module(call: list[str], empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail unless `python -m uniaudio.recipes.NAME` takes these options; in the folder `empty` it finds nothing."""
-    assert call[:2] == ["python", "-m"] and call[2] in ("uniaudio.recipes.ship", "uniaudio.recipes.ssl")
+    modules = ("ship", "ssl", "audiolm", "audiolm_probes")
+    assert call[:2] == ["python", "-m"] and call[2] in [f"uniaudio.recipes.{name}" for name in modules]
     monkeypatch.chdir(empty)
     monkeypatch.setattr(sys, "argv", call[2:])
     assert importlib.import_module(call[2]).main() == 2  # argparse would have raised SystemExit

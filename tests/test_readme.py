@@ -83,12 +83,12 @@ def test_python_block_is_short_and_runs(tmp_path: Path, monkeypatch: pytest.Monk
     assert read_audio("hello.wav").seconds > 0.1
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/training.md", "docs/data.md", "docs/scale.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/training.md", "docs/data.md", "docs/scale.md", "docs/audiolm.md"])
 def test_commands_are_understood(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.commands import check_call, check_module, shell_calls
 
     calls = shell_calls(ROOT / name)
-    known = {"uniaudio", "python", "make", "apt-get", "source", "tensorboard", "ray", "torchrun"}
+    known = {"uniaudio", "python", "make", "apt-get", "source", "tensorboard", "ray", "torchrun", "mkdir", "grep"}
     assert {call[0] for call in calls} <= known, "teach this test the command"
     commands = {call[1] for call in calls if call[0] == "uniaudio"}
     if name in ("README.md", "docs/training.md"):

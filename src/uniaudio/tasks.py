@@ -172,6 +172,35 @@ _TABLE = (
 TASKS: dict[str, Task] = {task.name: task for task in _TABLE}
 SHIPPED: tuple[str, ...] = tuple(TASKS)
 
+# AudioLM's three language models (2209.03143): steps of `engines.audiolm`, no requests of a user. They need no text.
+_STAGES = (
+    Task(
+        name="semantic",
+        about="What is said or played, as semantic tokens, from those before.",
+        given={},
+        target=("audio", "semantic"),
+        length="seconds",
+        metrics=(),
+    ),
+    Task(
+        name="coarse",
+        about="The codec's first codebooks from the semantic tokens.",
+        given={"semantic": "semantic"},
+        target=("audio", "codec"),
+        length="semantic",
+        metrics=(),
+    ),
+    Task(
+        name="fine",
+        about="The codec's other codebooks from its first ones.",
+        given={"coarse": "codec"},
+        target=("audio", "codec"),
+        length="coarse",
+        metrics=(),
+    ),
+)
+STAGES: dict[str, Task] = {task.name: task for task in _STAGES}
+
 
 def register(task: Task) -> None:
     """Add a user's task at the end of the table; the same one again changes nothing.

@@ -108,6 +108,19 @@ def test_ids_are_those_of_the_plain_model(sampling: Sampling):
     assert sampling.temperature < 1 or len(ends) > 3, "some rows must reach their end mark"
 
 
+def test_the_guard_counts_frames_of_the_target_that_are_there_already():
+    """After two frames that begin alike no third one does, whatever the code, and both models agree."""
+    lm, codes = make(), [code for code in range(10, 10 + SIZE) for _ in range(8)]
+    begun = [sequence(seed, 3, torch.tensor([[code, 10 + SIZE, 10 + 2 * SIZE]] * 2)) for seed, code in enumerate(codes)]
+    for one in begun:
+        one.frames, one.positions, one.roles = one.frames[:-1], one.positions[:-1], one.roles[:-1]  # no end mark
+    batch, bounds = collate(begun), [(2, 2)] * len(codes)
+    guarded, free = (lm.generate(batch, request(lm, bounds, SAMPLINGS[name])) for name in ("guard", "greedy"))
+    assert all(int(new[0, 0]) != code for code, new in zip(codes, guarded, strict=True))
+    assert any(int(new[0, 0]) == code for code, new in zip(codes, free, strict=True)), "the guard had nothing to do"
+    assert ids(CompiledLM(lm).generate(batch, request(lm, bounds, SAMPLINGS["guard"]))) == ids(guarded)
+
+
 @pytest.mark.parametrize("num_slots", range(1, 7))
 def test_any_number_of_slots(num_slots: int):
     lm = make(num_slots)

@@ -1,6 +1,7 @@
 """THE COMMAND TABLE: one command for each task, and the others; finds the command and runs it."""
 
 from uniaudio import __version__
+from uniaudio.cli.audiolm import AUDIOLM_COMMANDS
 from uniaudio.cli.codec import CODEC_COMMANDS
 from uniaudio.cli.command import Command, Parser, did_you_mean
 from uniaudio.cli.corpora import CORPUS_COMMANDS
@@ -11,7 +12,7 @@ from uniaudio.errors import InputError
 from uniaudio.tasks import TASKS
 
 TASK_COMMANDS = tuple(task_command(task) for task in TASKS.values())
-OTHER_COMMANDS = (TASKS_COMMAND, *CORPUS_COMMANDS, *RUN_COMMANDS, *CODEC_COMMANDS)
+OTHER_COMMANDS = (TASKS_COMMAND, *AUDIOLM_COMMANDS, *CORPUS_COMMANDS, *RUN_COMMANDS, *CODEC_COMMANDS)
 if _taken := {command.name for command in TASK_COMMANDS} & {command.name for command in OTHER_COMMANDS}:
     raise InputError(f"a task cannot be called {min(_taken)!r}, which is another command: choose another name")
 COMMANDS: dict[str, Command] = {command.name: command for command in (*TASK_COMMANDS, *OTHER_COMMANDS)}

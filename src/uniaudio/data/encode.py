@@ -15,6 +15,7 @@ from torch.nn import functional
 from uniaudio.codec.model import Codec
 from uniaudio.data.alignment import timed_phones
 from uniaudio.data.examples import Example, load
+from uniaudio.data.manifests import Row
 from uniaudio.data.shards import Tokenized
 from uniaudio.errors import InputError
 from uniaudio.tasks import TASKS
@@ -45,7 +46,8 @@ class Encoder:
 
         "target" is int16 [K, T]. Fields in step with it or not: "FIELD.codec" and "FIELD.voice" int16 [K, T],
         "FIELD.semantic" and "FIELD.midi" int16 [T], "FIELD.caption" float16 [T, D], "FIELD.phoneme" uint8 [P] of our
-        phones, with "FIELD.ends" float32 [P] (seconds) where their times are known.
+        phones, with "FIELD.ends" float32 [P] (seconds) where their times are known. A plain recording has "semantic"
+        int16 [T], where the model has such tokens, and "speaker", its name as uint8.
         Raises InputError that names the example which cannot be used.
         """
         codes = self._codes([wanted for example in examples for wanted in _wanted(example)])
@@ -56,6 +58,8 @@ class Encoder:
             tensors = {"target": codes[_key(example.target)]}
             if example.task == "recording":
                 tensors |= self._phones("text", _timed(example)) if example.phones else {}
+                tensors |= {} if self.semantic is None else {"semantic": self._semantic(example.target)}
+                tensors["speaker"] = torch.tensor(list(example.labels.get("speaker", "").encode()), dtype=torch.uint8)
             else:
                 for name, modality in TASKS[example.task].items:
                     tensors |= self._field(example, name, modality, codes)
@@ -124,10 +128,18 @@ class Encoder:
         return codes
 
 
-def as_recording(id: str, split: str, seconds: float, cut: Mapping[str, Any], text: str, phones: Any) -> Example:
+def as_recording(row: Row, cut: Mapping[str, Any]) -> Example:
     """Return a plain recording as an example of nothing: it has a target and perhaps timed phones."""
     return Example(
-        id=id, task="recording", split=split, seconds=seconds, target=cut, given={}, text=text, phones=phones
+        id=row.id,
+        task="recording",
+        split=row.split,
+        seconds=row.seconds,
+        target=cut,
+        given={},
+        labels={"speaker": row.speaker},
+        text=row.text,
+        phones=row.segments,
     )
 
 

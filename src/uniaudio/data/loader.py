@@ -6,14 +6,14 @@ and processes that train together share the batches out by taking every Wth step
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from uniaudio.data.sequences import SequenceReader, sequence_lengths
 from uniaudio.data.shards import Shards
 from uniaudio.errors import InputError
 from uniaudio.sequence.batch import Batch, collate
+from uniaudio.sequence.layout import Sequence as Line
 
 T = TypeVar("T")
 
@@ -84,6 +84,16 @@ class BatchPlan:
         yield ordered[first:]
 
 
+class Reader(Protocol):
+    """Makes training sequences (`data.sequences.SequenceReader`, `data.stages.StageReader`)."""
+
+    frame_rate: float
+
+    def __call__(self, shards: Shards, index: int, random: np.random.Generator) -> Line: ...
+
+    def lengths(self, shards: Shards) -> np.ndarray: ...
+
+
 class Batches:
     """Batches of training sequences from one or more token folders; picklable, so that workers can make them ahead.
 
@@ -93,7 +103,7 @@ class Batches:
     def __init__(
         self,
         sources: Sequence[Shards],
-        reader: SequenceReader,
+        reader: Reader,
         tasks: Sequence[str],
         budget: int,
         *,
@@ -104,7 +114,7 @@ class Batches:
         self.sources, self.reader, self.vector_dim = sources, reader, vector_dim
         lengths, groups, first = [], [], 0
         for shards in sources:
-            lengths.append(sequence_lengths(shards, reader.frame_rate))
+            lengths.append(reader.lengths(shards))
             short = shards.frames <= max_seconds * reader.frame_rate
             groups += [first + np.intersect1d(np.flatnonzero(short), shards.of_kinds([task])) for task in tasks]
             first += len(shards)

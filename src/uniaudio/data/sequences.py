@@ -13,6 +13,7 @@ from torch import Tensor
 from uniaudio.data.shards import Shards, kinds
 from uniaudio.errors import InputError
 from uniaudio.sequence.layout import Layout, Sequence
+from uniaudio.sequence.vocabulary import Vocabulary
 from uniaudio.tasks import TASKS, Task
 from uniaudio.tokenizers.base import Item
 from uniaudio.tokenizers.codec import HIDDEN
@@ -37,16 +38,14 @@ class SequenceReader:
         """
         task = TASKS[kinds()[shards.kind[index]]]
         tensors = shards.read(index)
-        codes = tensors["target"][: self.num_codebooks].long()  # [K, T]
-        vocabulary = self.layout.vocabulary
-        if codes.shape[0] < self.num_codebooks or int(codes.max()) >= vocabulary.codebook_size:
-            found = f"{codes.shape[0]} codebooks with codes to {int(codes.max())}"
-            raise InputError(
-                f"{shards.folder} holds {found}, the model takes {self.num_codebooks} of {vocabulary.codebook_size}"
-            )
+        codes = check_codes(shards, tensors["target"], self.layout.vocabulary)
         length = codes.shape[1]
         items = {(name, modality): self._item(tensors, name, modality, length, random) for name, modality in task.items}
         return self.layout.example(task, items, codes)
+
+    def lengths(self, shards: Shards) -> np.ndarray:
+        """Return about how many frames the sequence of every example has, [N]."""
+        return sequence_lengths(shards, self.frame_rate)
 
     def _item(
         self, tensors: Mapping[str, Tensor], name: str, modality: str, length: int, random: np.random.Generator
@@ -77,6 +76,16 @@ class SequenceReader:
             first, last = tensors[f"{name}.hidden"].tolist()
             ids[first:last] = HIDDEN
         return ids
+
+
+def check_codes(shards: Shards, stored: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """Return the first codes [K, T] of stored ones [K', T]; raises InputError where they do not fit a vocabulary."""
+    codes = stored[: vocabulary.num_codebooks].long()
+    if codes.shape[0] < vocabulary.num_codebooks or int(codes.max()) >= vocabulary.codebook_size:
+        found = f"{codes.shape[0]} codebooks with codes to {int(codes.max())}"
+        takes = f"{vocabulary.num_codebooks} of {vocabulary.codebook_size}"
+        raise InputError(f"{shards.folder} holds {found}, the model takes {takes}")
+    return codes
 
 
 def sequence_lengths(shards: Shards, frame_rate: float) -> np.ndarray:

@@ -81,7 +81,7 @@ def read_shard(shard: Shard) -> list[Example]:
             else:
                 row = parse_row(line, shard.manifest, number)
                 cut = with_folder({**json.loads(line), "custom": None, "supervisions": []}, shard.manifest.parent)
-                examples.append(as_recording(row.id, row.split, row.seconds, cut, row.text, row.segments))
+                examples.append(as_recording(row, cut))
     return examples
 
 

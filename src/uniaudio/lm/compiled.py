@@ -107,8 +107,8 @@ class Prompt:
     """What one row of a batch leaves behind: `keys` and `values` [L, H, T, E] of the layers, and how to go on.
 
     The last frame is not among the cached ones: the graph begins with `last` [D], its embedding, at `position`. `added`
-    [S + 1, D] is what the conditions add to the frames of the target, of which there are `made` already. A row is read
-    on its own, so that its neighbours cannot change a bit.
+    [S + 1, D] is what the conditions add to the frames of the target, of which there are `made` already, which begin
+    with the ids `firsts`. A row is read on its own, so that its neighbours cannot change a bit.
     """
 
     @torch.no_grad()
@@ -123,6 +123,7 @@ class Prompt:
         embedded = lm.with_added(one, embedded, added)
         self.added = torch.zeros(1, embedded.shape[2]) if added is None else added[0]
         self.made = int(one.target.sum())
+        self.firsts = one.frames[0, length - self.made :, 0].tolist()
         self.last, self.position, self.length = embedded[0, -1], int(one.positions[0, -1]), length - 1
         cache = lm.global_.new_cache(1, length - 1)
         if self.length:

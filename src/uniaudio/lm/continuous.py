@@ -29,6 +29,11 @@ class _Running:
     repeated: int = 0  # how many of the last frames began with `first`
     first: int = -1
 
+    def count(self, first: int) -> None:
+        """Take note of how a frame began."""
+        self.repeated = self.repeated + 1 if first == self.first else 1
+        self.first = first
+
 
 class ContinuousBatch:
     """Up to `places` requests of one sampling (but for the seeds) that are generated together, frame by frame.
@@ -75,7 +80,10 @@ class ContinuousBatch:
             for copy, prompt in enumerate(prompts):
                 self._rows.load(place + copy * len(self._places), prompt)
             added = [(prompt.added + self._role).numpy() for prompt in prompts]
-            self._places[place] = _Running(bounds, generator, added, prompts[0].made)
+            running = _Running(bounds, generator, added, prompts[0].made)
+            for first in prompts[0].firsts:
+                running.count(first - int(self._starts[0]))
+            self._places[place] = running
         return place
 
     def leave(self, place: int) -> None:
@@ -95,8 +103,7 @@ class ContinuousBatch:
             first = int(choices[place, 0])
             if first != self._end:
                 frames[place] = torch.from_numpy(choices[place].copy()) + self._starts
-                running.repeated = running.repeated + 1 if first == running.first else 1
-                running.first = first
+                running.count(first)
                 running.made += 1
             if first == self._end or running.made >= running.bounds[1]:
                 self.leave(place)

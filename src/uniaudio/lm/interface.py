@@ -38,8 +38,9 @@ class Batch(Protocol):
 
 @dataclass
 class GenerationRequest:
-    """How to continue the prompts of a batch: bounds [B] on the number of frames, one random stream per row.
+    """How to continue the rows of a batch: bounds [B] on the number of new frames, one random stream per row.
 
+    A row is a prompt, and perhaps the first frames of its target (`target` is set there).
     With guidance the batch has 2 B rows: the prompts of all requests, then the same ones without conditions.
     `on_frame` is called with the number of frames made so far (a progress bar).
     """
@@ -68,7 +69,7 @@ class LanguageModel(Protocol):
         ...
 
     def generate(self, batch: Batch, request: GenerationRequest) -> list[Tensor]:
-        """Return each row's target frames [T_b, K], without the end mark."""
+        """Return each row's new target frames [T_b, K], without the end mark."""
         ...
 
 

@@ -141,7 +141,7 @@ class MultiScaleLM(FrameModel):
         return [slot_loss(part, wanted[: len(part), k], k, legal, label_smoothing) for k, part in enumerate(logits)]
 
     def generate(self, batch: Batch, request: GenerationRequest) -> list[Tensor]:
-        """Continue every prompt of a right-padded batch; return its target frames [T_b, K], without the end mark."""
+        """Continue every row of a right-padded batch; return its new target frames [T_b, K], without the end mark."""
         return collect_frames(self.frames(batch, request), batch, request)
 
     @torch.no_grad()
@@ -161,10 +161,12 @@ class MultiScaleLM(FrameModel):
         state, position = states[last], batch.positions[last]
         roles = torch.full((rows, 1), request.target_role, device=device)
         made: list[Tensor] = []
+        recent = [batch.frames[last[0], last[1] - back] for back in range(request.sampling.repetition_frames)][::-1]
+        recent = [frame[: len(max_frames)] for frame in recent]
         done = max_frames <= 0
         lengths = torch.zeros_like(max_frames)
         while not bool(done.all()):
-            frame = self.sample_frame(state, request, len(made) >= min_frames, made, local_cache)
+            frame = self.sample_frame(state, request, len(made) >= min_frames, recent + made, local_cache)
             done = done | (frame[:, 0] == request.legal.end)
             lengths += ~done
             made.append(frame)

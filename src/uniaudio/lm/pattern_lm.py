@@ -16,12 +16,16 @@ from uniaudio.lm.interface import Batch, GenerationRequest, Legal
 from uniaudio.lm.patterns import PATTERNS, Pattern
 from uniaudio.lm.sampling import guide, sample
 from uniaudio.nn.cache import KeyValueCache
+from uniaudio.nn.relative import RelativeBias
 from uniaudio.nn.transformer import Transformer, TransformerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class PatternConfig:
-    """Sizes and the code order. `num_roles` and `vector_dim` 0 switch the role embedding and captions off."""
+    """Sizes and the code order. `num_roles` and `vector_dim` 0 switch the role embedding and captions off.
+
+    `relative_buckets` > 0 takes T5's relative positions in place of rotary ones, see `nn.relative`.
+    """
 
     num_ids: int
     num_slots: int
@@ -29,6 +33,8 @@ class PatternConfig:
     num_roles: int = 0
     vector_dim: int = 0
     embedding: Literal["sum", "concat"] = "sum"
+    relative_buckets: int = 0
+    relative_distance: int = 128
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
 
 
@@ -64,7 +70,9 @@ class PatternLM(FrameModel):
             raise ValueError(f"no pattern {config.pattern!r}; there are {', '.join(PATTERNS)}")
         self.config = config
         self.pattern = PATTERNS[config.pattern](config.num_slots)
-        self.transformer = Transformer(config.transformer)
+        buckets, heads = config.relative_buckets, config.transformer.heads
+        relative = RelativeBias(heads, buckets, config.relative_distance) if buckets else None
+        self.transformer = Transformer(config.transformer, relative)
         self.heads = nn.Embedding(config.num_ids, width)
         for table in (self.embedding, self.heads, self.role_embedding):
             if table is not None:
@@ -122,13 +130,14 @@ class PatternLM(FrameModel):
 
     @torch.no_grad()
     def generate(self, batch: Batch, request: GenerationRequest) -> list[Tensor]:
-        """Continue every prompt of a right-padded batch; return its target frames [T_b, K], without the end mark."""
+        """Continue every row of a right-padded batch; return its new target frames [T_b, K], without the end mark."""
         device, rows = batch.frames.device, batch.frames.shape[0]
-        target = _Target(self.pattern, request, device)
+        target = _Target(self.pattern, request, batch)
+        num_prompt = batch.lengths - batch.target.sum(1)
         cache = self.transformer.new_cache(rows, batch.frames.shape[1] + self.pattern.num_steps(target.longest + 1))
         states = self(self.embed(batch.frames, batch.roles, batch.vectors, batch.vector_mask), batch.positions, cache)
-        cache.advance(batch.lengths)
-        last = torch.arange(rows, device=device), batch.lengths - 1
+        cache.advance(num_prompt)  # target frames that are given go in step by step, as the pattern orders them
+        last = torch.arange(rows, device=device), num_prompt - 1
         state, before = states[last], batch.positions[last]
         roles = torch.full((rows, 1), request.target_role, device=device)
         while not bool(target.done.all()):
@@ -140,8 +149,8 @@ class PatternLM(FrameModel):
             )
             state = self(embedded, position, cache)[:, 0]
             cache.advance(1)
-        counts = (target.num_frames - 1).tolist()
-        return [target.frames[row, :count] for row, count in enumerate(counts)]
+        spans = zip(target.num_given.tolist(), (target.num_frames - 1).tolist(), strict=True)
+        return [target.frames[row, given:count] for row, (given, count) in enumerate(spans)]
 
     def sample_step(self, state: Tensor, target: "_Target") -> tuple[Tensor, Tensor]:
         """Sample one step from states [B, D] (with guidance [2 B, D]); return its ids [B, K] and which there are."""
@@ -151,7 +160,8 @@ class PatternLM(FrameModel):
         for slot in range(self.config.num_slots):
             frame, there = target.cells(slot)
             forced = there & (frame == target.max_frames)  # slot 0 alone gets here: no more frames, so the end mark
-            chosen = (there & ~forced & ~target.done).nonzero()[:, 0]  # [M] rows; others do not touch their generators
+            given = there & (frame < target.num_given)
+            chosen = (there & ~forced & ~given & ~target.done).nonzero()[:, 0]  # [M] rows; others draw no numbers
             if len(chosen):
                 rows = torch.cat([chosen + copy * len(there) for copy in range(request.copies)])
                 logits = guide(self.head(state[rows], slot, request.legal), request.sampling)
@@ -162,6 +172,7 @@ class PatternLM(FrameModel):
                 else:
                     ids[chosen, slot] = sample(logits, request.sampling, generators) + request.legal.ranges[slot][0]
             ids[:, slot] = torch.where(forced, request.legal.end, ids[:, slot])
+            ids[given, slot] = target.frames[given, frame[given], slot]
             filled[:, slot] = there
             target.write(ids[:, slot], slot, frame, there)
         target.finish_step()
@@ -171,18 +182,24 @@ class PatternLM(FrameModel):
 class _Target:
     """The frames [B, T + 1, K] of a generation while they are being filled, the end mark's included.
 
-    `num_frames` [B] counts with the end mark's frame: the most there can be, until the row has ended.
+    `num_frames` [B] counts with the end mark's frame: the most there can be, until the row has ended. The first
+    `num_given` [B] frames are the batch's.
     """
 
-    def __init__(self, pattern: Pattern, request: GenerationRequest, device: torch.device) -> None:
+    def __init__(self, pattern: Pattern, request: GenerationRequest, batch: Batch) -> None:
         self.pattern, self.request, self.step = pattern, request, 0
-        self.min_frames, self.max_frames = request.min_frames.to(device), request.max_frames.to(device).clamp(min=0)
+        device, rows = batch.frames.device, len(request.max_frames)
+        self.num_given = batch.target.sum(1)[:rows]
+        self.min_frames = request.min_frames.to(device) + self.num_given
+        self.max_frames = request.max_frames.to(device).clamp(min=0) + self.num_given
         self.longest = int(self.max_frames.max())
         shape = (len(self.max_frames), self.longest + 1, pattern.num_slots)
         self.frames = torch.zeros(shape, dtype=torch.long, device=device)
+        for row, (given, end) in enumerate(zip(self.num_given.tolist(), batch.lengths.tolist(), strict=False)):
+            self.frames[row, :given] = batch.frames[row, end - given : end]
         self.num_frames = self.max_frames + 1
-        self.done = self.max_frames == 0
-        self.complete = self.told = 0  # frames of the longest row
+        self.done = self.max_frames == self.num_given
+        self.complete = self.told = int(self.num_given.max())  # frames of the longest row
 
     def steps(self) -> Tensor:
         """Return the number of the current step as [B, 1]."""
@@ -213,4 +230,4 @@ class _Target:
         self.done = self.done | (last.amax((1, 2)) <= self.step) | (self.num_frames == 1)
         if self.request.on_frame is not None and self.complete > self.told:
             self.told = self.complete
-            self.request.on_frame(self.told)
+            self.request.on_frame(self.told - int(self.num_given.max()))

@@ -27,6 +27,7 @@ class KeyValueCache:
         shape = (layers, batch, heads, capacity, head_width)
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.positions = torch.zeros(batch, capacity, dtype=torch.long, device=device)
         self.lengths = torch.zeros(batch, dtype=torch.long, device=device)
         self.capacity = capacity
         self.longest = 0  # no row is longer; known without asking the device
@@ -46,6 +47,12 @@ class KeyValueCache:
             self.values[layer].scatter_(2, index, values.to(self.values.dtype))
         used = self.longest + new
         return self.keys[layer, :, :, :used], self.values[layer, :, :, :used]
+
+    def keep_positions(self, positions: Tensor) -> Tensor:
+        """Write positions [B, T] after each row's end; return all of them [B, S'], for keys as `append` returns."""
+        index = self.lengths[:, None] + torch.arange(positions.shape[1], device=positions.device)
+        self.positions.scatter_(1, index, positions)
+        return self.positions[:, : self.longest + positions.shape[1]]
 
     def mask(self, new: int) -> Tensor:
         """Return the bool mask [B, 1, T, S'] of what each of `new` queries may see: its own row, up to itself."""

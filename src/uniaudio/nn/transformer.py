@@ -1,15 +1,17 @@
-"""A causal Transformer over vectors: pre-norm blocks, rotary positions, a plain feed-forward with GELU.
+"""A causal Transformer over vectors: pre-norm blocks, rotary or relative positions, a plain feed-forward with GELU.
 
 B batch, T frames, D width
 """
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from uniaudio.nn.attention import SelfAttention
 from uniaudio.nn.cache import KeyValueCache
+from uniaudio.nn.relative import RelativeBias
 from uniaudio.nn.rotary import rotary_table
 
 
@@ -63,25 +65,38 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """[B, T, D] -> [B, T, D]; one forward serves training (no cache), prompts and single steps (with a cache)."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, relative: RelativeBias | None = None) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.relative = config, relative
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width, eps=1e-6)
         for name, parameter in self.named_parameters():
-            if parameter.ndim == 2:
+            if parameter.ndim == 2 and not name.startswith("relative."):
                 last = name.endswith(("out.weight", "contract.weight"))
                 nn.init.normal_(parameter, std=0.02 / ((2 * config.layers) ** 0.5 if last else 1.0))
 
     def forward(self, x: Tensor, positions: Tensor | None = None, cache: KeyValueCache | None = None) -> Tensor:
         """Run over x [B, T, D] at positions [B, T] (None: no positions); the caller advances the cache."""
         rotary = None
-        if positions is not None:
-            rotary = rotary_table(positions, self.config.width // self.config.heads)
         mask = None if cache is None else cache.mask(x.shape[1])
+        if positions is not None and self.relative is not None:
+            mask = self._relative_mask(positions, cache, mask, x.dtype)
+        elif positions is not None:
+            rotary = rotary_table(positions, self.config.width // self.config.heads)
         for layer, block in enumerate(self.blocks):
             x = block(x, rotary, cache, layer, mask)
         return self.norm(x)
+
+    def _relative_mask(
+        self, positions: Tensor, cache: KeyValueCache | None, mask: Tensor | None, dtype: torch.dtype
+    ) -> Tensor:
+        """Return what is added to the scores [B, H, T, S]: the bias of the distance, -inf where nothing may be seen."""
+        assert self.relative is not None
+        keys = positions if cache is None else cache.keep_positions(positions)
+        if mask is None:
+            length = positions.shape[1]
+            mask = torch.ones(length, length, dtype=torch.bool, device=positions.device).tril()
+        return self.relative(positions, keys).to(dtype).masked_fill(~mask, float("-inf"))
 
     def new_cache(self, batch: int, capacity: int) -> KeyValueCache:
         """Return an empty cache for `batch` rows of up to `capacity` frames, in the weights' dtype."""

@@ -16,6 +16,12 @@ RECIPES: dict[str, str] = {
     "base": "a language model of 185 million weights, all tasks (corpus: token folders)",
     "large": "a language model of 0.94 billion weights, all tasks, for many devices (corpus: token folders)",
     "finetune": "a trained language model on new tasks, whole or by LoRA (corpus: token folders)",
+    "audiolm_semantic": "AudioLM's first stage (corpus: tokens of recordings)",
+    "audiolm_coarse": "its second stage: codes from semantic tokens, by default of all codebooks",
+    "audiolm_fine": "its third stage: the other codebooks, where the second has only the first ones",
+    "audiolm_semantic_paper": "the first stage in the paper's sizes",
+    "audiolm_coarse_paper": "the second stage in the paper's sizes",
+    "audiolm_fine_paper": "the third stage in the paper's sizes",
     "hubert_mini": "the network behind semantic tokens, on made speech and singing (corpus: a folder of recordings)",
     "event_judge": "the offline judge of sound and music (corpus: a folder of made sound and music of its own)",
     "codec_debug": "a tiny codec that overfits one batch in seconds (no corpus)",
@@ -62,6 +68,12 @@ def run(
         from uniaudio.recipes.finetune import train_finetune
 
         train_finetune(overrides, _needed(corpus, name), folder, minutes)
+    elif name.startswith("audiolm_"):
+        from uniaudio.recipes import audiolm
+
+        _, stage, *size = name.split("_")
+        recipe = (audiolm.PAPER if size else audiolm.MINI)[stage]
+        audiolm.train_stage(stage, recipe, overrides, _needed(corpus, name), folder, minutes)
     else:
         from uniaudio.recipes import debug
 

@@ -41,10 +41,14 @@ class Sequence:
 
 
 class Layout:
-    """Builds sequences for one vocabulary."""
+    """Builds sequences for one vocabulary, in frames of `num_slots` ids (None: one for each codebook).
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.vocabulary = vocabulary
+    Slot k of a codec target holds codebook `first_level` + k; a target of semantic tokens has them in its one slot.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, num_slots: int | None = None, first_level: int = 0) -> None:
+        self.vocabulary, self.first_level = vocabulary, first_level
+        self.num_slots = vocabulary.num_codebooks if num_slots is None else num_slots
 
     def prompt(self, task: Task, items: Items) -> Sequence:
         """Return the frames before the target: marks and conditions in the task's order.
@@ -52,7 +56,7 @@ class Layout:
         Raises KeyError when an item of the task is missing.
         """
         base = self._target_position(task, items)
-        builder = _Builder(self.vocabulary)
+        builder = _Builder(self)
         builder.mark("start")
         builder.mark(f"{task.name}_task")
         for name, modality in task.items:
@@ -67,7 +71,7 @@ class Layout:
     def example(self, task: Task, items: Items, codes: Tensor) -> Sequence:
         """Return the prompt followed by the target codes [K, T] and the end mark: what training sees."""
         prompt = self.prompt(task, items)
-        target = self.target_frames(codes)  # [T + 1, K]
+        target = self.target_frames(codes, task)  # [T + 1, K]
         first = int(prompt.positions[-1]) + 1
         return Sequence(
             frames=torch.cat((prompt.frames, target)),
@@ -82,23 +86,28 @@ class Layout:
         whole = self.example(task, items, codes)
         return replace(whole, frames=whole.frames[:-1], positions=whole.positions[:-1], roles=whole.roles[:-1])
 
-    def target_frames(self, codes: Tensor) -> Tensor:
+    def target_frames(self, codes: Tensor, task: Task) -> Tensor:
         """Return the ids [T + 1, K] of codes [K, T] and the end mark."""
-        end = torch.full((1, self.vocabulary.num_codebooks), self.vocabulary.mark("end"))
-        return torch.cat((self._codec_ids(codes.t()), end))
+        end = torch.full((1, self.num_slots), self.vocabulary.mark("end"))
+        starts = torch.tensor([start for start, _ in self.allowed(task)])
+        return torch.cat((torch.where(codes.t() < 0, self.vocabulary.fill, codes.t() + starts), end))
 
     def allowed(self, task: Task) -> list[tuple[int, int]]:
         """Return the legal ids [start, stop) of each slot of the target; the end mark is legal in slot 0 besides."""
-        assert task.target[1] == "codec", f"{task.name} predicts {task.target[1]}, only codec targets are laid out"
-        return [self.vocabulary.level(level) for level in range(self.vocabulary.num_codebooks)]
+        if task.target[1] == "semantic":
+            section = self.vocabulary.section("semantic")
+            return [(section.start, section.start + section.size)] * self.num_slots
+        assert task.target[1] == "codec", f"{task.name} predicts {task.target[1]}, which has no layout"
+        return [self.vocabulary.level(self.first_level + slot) for slot in range(self.num_slots)]
 
-    def codes(self, frames: Tensor) -> Tensor:
-        """Return the codes [K, T] of target frames [T, K] (without the end mark)."""
-        starts = torch.tensor([self.vocabulary.level(k)[0] for k in range(frames.shape[1])], device=frames.device)
-        return (frames - starts).t()
+    def codes(self, frames: Tensor, task: Task | None = None) -> Tensor:
+        """Return the codes [K, T] of target frames [T, K] (without the end mark), by default of a codec target."""
+        levels = [self.vocabulary.level(self.first_level + slot) for slot in range(frames.shape[1])]
+        starts = [start for start, _ in (levels if task is None else self.allowed(task))]
+        return (frames - torch.tensor(starts, device=frames.device)).t()
 
-    def _codec_ids(self, codes: Tensor) -> Tensor:
-        """Return ids [T, K] of codes [T, K]; a code of -1 is a hidden cell."""
+    def codec_ids(self, codes: Tensor) -> Tensor:
+        """Return ids [T, K] of the codes [T, K] of a condition; a code of -1 is a hidden cell."""
         starts = torch.tensor([self.vocabulary.level(k)[0] for k in range(codes.shape[1])])
         return torch.where(codes < 0, self.vocabulary.fill, codes + starts)
 
@@ -119,8 +128,8 @@ def is_aligned(modality: str, item: Item) -> bool:
 class _Builder:
     """Collects frames, positions and roles; the cursor is the next position that is not yet taken."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.vocabulary, self.cursor = vocabulary, 0
+    def __init__(self, layout: Layout) -> None:
+        self.layout, self.vocabulary, self.cursor = layout, layout.vocabulary, 0
         self.frames: list[Tensor] = []
         self.positions: list[Tensor] = []
         self.roles: list[Tensor] = []
@@ -128,16 +137,16 @@ class _Builder:
         self.length = 0
 
     def mark(self, name: str) -> None:
-        self._add(torch.full((1, self.vocabulary.num_codebooks), self.vocabulary.mark(name)), "mark", None)
+        self._add(torch.full((1, self.layout.num_slots), self.vocabulary.mark(name)), "mark", None)
 
     def item(self, modality: str, item: Item, aligned_at: int | None) -> None:
-        slots = self.vocabulary.num_codebooks
+        slots = self.layout.num_slots
         if item.vectors is not None:
             self.vectors.append((self.length, item.vectors))
             frames = torch.full((len(item), slots), self.vocabulary.mark("vector"))
         elif modality in ("codec", "voice"):
             assert item.ids is not None and item.ids.shape[1] == slots, f"{modality} needs {slots} ids a frame"
-            frames = Layout(self.vocabulary)._codec_ids(item.ids)
+            frames = self.layout.codec_ids(item.ids)
         else:
             assert item.ids is not None
             section = self.vocabulary.section(_SHARED_SECTION.get(modality, modality))

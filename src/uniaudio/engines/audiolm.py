@@ -1,0 +1,218 @@
+"""The AudioLM engine: semantic tokens go on, codes follow them, the codec makes sound (2209.03143).
+
+N samples, T frames, n semantic tokens, K codebooks
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uniaudio.audio.io import Audio
+from uniaudio.codec.model import Codec
+from uniaudio.errors import InputError
+from uniaudio.lm.interface import GenerationRequest, LanguageModel
+from uniaudio.lm.sampling import Sampling, make_generators
+from uniaudio.sequence.batch import collate
+from uniaudio.sequence.layout import ROLES
+from uniaudio.sequence.stages import Stage, Stages
+from uniaudio.tokenizers.codec import codec_samples, encode_samples
+from uniaudio.tokenizers.semantic import SemanticTokenizer
+
+MIN_PROMPT_SECONDS, MAX_SECONDS = 0.5, 60.0
+ORDER: tuple[Stage, ...] = ("semantic", "coarse", "fine")
+_MIRROR_SECONDS = 0.5  # of the prompt, played backwards behind it: the tokenizers must not hear silence come
+_JOIN_SECONDS = 0.01
+_LEVEL_RANGE = 2.0  # the continuation is made at most this much louder or softer (6 dB) to fit the prompt
+_STAGE_SPACING, _WINDOW_SPACING = 104729, 7919  # between the seeds of two stages, and of two windows of one
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """How a stage generates: its `window` (frames; kept tokens in the semantic stage), as in training, and how many of
+    them (`overlap`) it still sees when the window moves on. `sampling.seed` is not used."""
+
+    window: int
+    overlap: int
+    sampling: Sampling
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap < self.window:
+            raise InputError(f"a window of {self.window} cannot overlap {self.overlap}: use 0 to {self.window - 1}")
+
+
+class AudioLMEngine:
+    """Goes on with a recording, makes sound from nothing, or says what a recording says in another voice.
+
+    `mean_run` is how many frames a semantic token lasts where repeats are removed: the generated ones have no time.
+    """
+
+    tasks = ("continuation",)
+
+    def __init__(
+        self,
+        name: str,
+        codec: Codec,
+        semantic: SemanticTokenizer,
+        stages: Stages,
+        models: Mapping[str, LanguageModel],
+        configs: Mapping[str, StageConfig],
+        mean_run: float = 2.0,
+    ) -> None:
+        wanted = {"semantic", *stages.layouts}
+        assert wanted == set(models) == set(configs), "one model and one config per stage"
+        self.name, self.codec, self.semantic, self.stages = name, codec, semantic, stages
+        self.models, self.configs, self.mean_run = dict(models), dict(configs), mean_run
+        self.frame_rate = codec.config.frame_rate
+
+    @property
+    def sample_rate(self) -> int:
+        return self.codec.config.sample_rate
+
+    def continuation(self, prompt: Audio | None, seconds: float, seed: int = 0) -> Audio:
+        """Return the prompt, its samples as they are, and `seconds` more; without a prompt, sound from nothing.
+
+        Raises InputError for a prompt that is too short or too long, and for seconds out of range.
+        """
+        if not 0 < seconds <= MAX_SECONDS:
+            raise InputError(f"seconds must be above 0 and at most {MAX_SECONDS:g}, not {seconds:g}")
+        samples, semantic, codes = self._prompt(prompt)
+        num_prompt = codes.shape[1]
+        total = math.ceil((len(samples) / self.sample_rate + seconds) * self.frame_rate)
+        tokens, starts = self.go_on(semantic, total, seed)
+        codes = self.acoustics(tokens, starts, codes, total, seed)
+        made = self._decode(codes)[: len(samples) + round(seconds * self.sample_rate)]
+        return Audio(joined(samples, made)[None] if num_prompt else made[None], self.sample_rate)
+
+    def say_again(self, source: Audio, voice: Audio | None = None, seed: int = 0) -> Audio:
+        """Return what the source says (acoustic generation), in the voice of a recording or in any voice.
+
+        Raises InputError for recordings that are too short or too long.
+        """
+        _, spoken, source_codes = self._prompt(source)
+        _, before, codes = self._prompt(voice)
+        total = codes.shape[1] + source_codes.shape[1]
+        tokens, starts = self.stages.tokens(torch.cat((before, spoken)))
+        made = self.acoustics(tokens, starts, codes, total, seed)
+        return Audio(self._decode(made)[None, codes.shape[1] * self.codec.config.hop_length :], self.sample_rate)
+
+    def go_on(self, semantic: Tensor, total: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """Return the tokens [n] of `total` frames and where each begins [n], after the ids [T] of a prompt.
+
+        Repeats are removed once, over prompt and continuation: a token never follows itself across the seam either.
+        """
+        tokens, starts = self.stages.tokens(semantic)
+        missing = total - len(semantic)
+        count = math.ceil(missing / self.mean_run) if self.stages.dedup else missing
+        tokens = self._extend("semantic", None, tokens[None], len(tokens) + count, seed)[0]
+        run = missing / max(1, count)
+        new = len(semantic) + (torch.arange(count) * run).long()
+        return tokens, torch.cat((starts, new))
+
+    def acoustics(
+        self,
+        tokens: Tensor,
+        starts: Tensor,
+        codes: Tensor,
+        total: int,
+        seed: int = 0,
+    ) -> Tensor:
+        """Return the codes [K, total] of semantic tokens [n], which begin at frames [n], after a prompt's [K, T]."""
+        split = self.stages.num_coarse
+        made = self._extend("coarse", (tokens, starts), codes[:split], total, seed)
+        if "fine" in self.models:
+            made = torch.cat((made, self._extend("fine", made, codes[split:], total, seed)))
+        return made
+
+    def _extend(
+        self,
+        stage: Stage,
+        given: Tensor | tuple[Tensor, Tensor] | None,
+        target: Tensor,
+        total: int,
+        seed: int,
+    ) -> Tensor:
+        """Return a target [K, total] that goes on after [K, T], window by window."""
+        window, overlap = self.configs[stage].window, self.configs[stage].overlap
+        number = ORDER.index(stage)
+        while target.shape[1] < total:
+            done = target.shape[1]
+            if overlap == 0:
+                first = done - done % window  # windows that do not depend on what was there before
+            else:
+                first = 0 if done < window else done - overlap
+            stop = min(total, first + window)
+            part = _between(given, first, stop)
+            draw = seed + _STAGE_SPACING * number + _WINDOW_SPACING * (first // (window - overlap))
+            target = torch.cat((target, self._generate(stage, part, target[:, first:], stop - done, draw)), dim=1)
+        return target
+
+    @torch.no_grad()
+    def _generate(self, stage: Stage, given: Tensor | None, prefix: Tensor, count: int, seed: int) -> Tensor:
+        """Return `count` new frames [K, count] of one window, after a prefix [K, T]."""
+        sampling = replace(self.configs[stage].sampling, seed=seed)
+        request = GenerationRequest(
+            legal=self.stages.legal(stage),
+            min_frames=torch.tensor([count]),
+            max_frames=torch.tensor([count]),
+            target_role=ROLES.index("target"),
+            sampling=sampling,
+            generators=make_generators([seed]),
+        )
+        batch = collate([self.stages.sequence(stage, given, prefix, ended=False)])
+        return self.stages.codes(stage, self.models[stage].generate(batch, request)[0])
+
+    def _prompt(self, prompt: Audio | None) -> tuple[np.ndarray, Tensor, Tensor]:
+        """Return the samples [N], the semantic ids [T] and the codes [K, T] of a recording; its whole frames alone."""
+        num_codebooks = self.stages.vocabulary.num_codebooks
+        if prompt is None:
+            empty = torch.zeros(0, dtype=torch.long)
+            return np.zeros(0, np.float32), empty, torch.zeros(num_codebooks, 0, dtype=torch.long)
+        if not MIN_PROMPT_SECONDS <= prompt.seconds <= MAX_SECONDS:
+            limits = f"{MIN_PROMPT_SECONDS} to {MAX_SECONDS:g} s"
+            raise InputError(f"the recording lasts {prompt.seconds:.2f} s: give {limits}")
+        samples = codec_samples(prompt, self.sample_rate)
+        count = len(samples) // self.codec.config.hop_length
+        mirror = samples.flip(0)[: round(_MIRROR_SECONDS * self.sample_rate)]
+        longer = torch.cat((samples, mirror))
+        codes, ids = encode_samples(self.codec, longer).ids, None
+        ids = self.semantic.encode(Audio(longer[None].numpy(), self.sample_rate)).ids
+        assert codes is not None and ids is not None
+        return samples.numpy(), ids[:count, 0], codes[:count].t()
+
+    @torch.no_grad()
+    def _decode(self, codes: Tensor) -> np.ndarray:
+        """Return the samples [N] of codes [K, T]."""
+        return self.codec.decode(codes[None])[0, 0].float().clamp(-1, 1).cpu().numpy()
+
+
+def joined(prompt: np.ndarray, made: np.ndarray, join: int = round(_JOIN_SECONDS * 16000)) -> np.ndarray:
+    """Return the prompt [N] followed by what samples [M] have after its end, at the prompt's level.
+
+    For `join` samples after the seam the prompt, turned about its last sample, fades into the continuation: value and
+    slope go on, so that nothing clicks.
+    """
+    size = len(prompt)
+    there, wanted = (float(np.sqrt(np.mean(np.square(x[:size], dtype=np.float64)))) for x in (made, prompt))
+    gain = np.clip(wanted / max(there, 1e-5), 1 / _LEVEL_RANGE, _LEVEL_RANGE)
+    rest = (made[size:] * gain).clip(-1, 1)
+    join = min(join, len(rest), size - 1)
+    if join > 0:
+        turned = (2 * prompt[-1] - prompt[-2 : -2 - join : -1]).clip(-1, 1)
+        fade = 0.5 + 0.5 * np.cos(np.pi * (np.arange(join) + 1) / (join + 1))
+        rest[:join] = fade * turned + (1 - fade) * rest[:join]
+    return np.concatenate((prompt, rest.astype(np.float32)))
+
+
+def _between(given: Tensor | tuple[Tensor, Tensor] | None, first: int, stop: int) -> Tensor | None:
+    """Return the part of what is given that belongs to frames [first, stop): codes [K, T], or tokens with starts."""
+    if given is None:
+        return None
+    if isinstance(given, Tensor):
+        return given[:, first:stop]
+    tokens, starts = given
+    begin = max(0, int(torch.searchsorted(starts, first, right=True)) - 1)
+    return tokens[begin : int(torch.searchsorted(starts, stop))]
