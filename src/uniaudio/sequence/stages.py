@@ -21,8 +21,8 @@ Stage = str  # a key of tasks.STAGES
 class Stages:
     """The layouts of the stages in one vocabulary; `num_coarse` codebooks are predicted first (all: no fine stage).
 
-    With `dedup` repeated semantic tokens are one token, which stands before the coarse codes; without, the tokens run
-    in step with them. Raises InputError for stages that cannot be laid out.
+    The vocabulary gets the marks of the stages. With `dedup` repeated semantic tokens are one token, which stands before
+    the coarse codes; without, the tokens run in step with them. Raises InputError for stages that cannot be laid out.
     """
 
     def __init__(self, vocabulary: Vocabulary, num_coarse: int, num_semantic: int, dedup: bool) -> None:
@@ -35,6 +35,7 @@ class Stages:
             most = vocabulary.section("semantic").size
             raise InputError(f"{num_semantic} semantic tokens do not fit the vocabulary: use 1 to {most}")
         self.vocabulary, self.num_coarse, self.num_semantic, self.dedup = vocabulary, num_coarse, num_semantic, dedup
+        vocabulary.add_marks(["audio_start", *(f"{stage}_task" for stage in STAGES)])  # a saved one has them already
         self.layouts = {"semantic": Layout(vocabulary, 1), "coarse": Layout(vocabulary, num_coarse)}
         if num_fine:
             self.layouts["fine"] = Layout(vocabulary, num_fine, first_level=num_coarse)
