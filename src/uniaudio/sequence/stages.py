@@ -21,7 +21,7 @@ Stage = str  # a key of tasks.STAGES
 class Stages:
     """The layouts of the stages in one vocabulary; `num_coarse` codebooks are predicted first (all: no fine stage).
 
-    The vocabulary gets the marks of the stages. With `dedup` repeated semantic tokens are one token, which stands before
+    The vocabulary gets the stages' marks. With `dedup` repeated semantic tokens are one token, which stands before
     the coarse codes; without, the tokens run in step with them. Raises InputError for stages that cannot be laid out.
     """
 
