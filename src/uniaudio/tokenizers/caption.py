@@ -70,7 +70,9 @@ class CaptionTokenizer:
         """Return (encoder in eval mode, its tokenizer)."""
         if self._loaded is None:
             from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
+            from transformers.utils.logging import disable_progress_bar
 
+            disable_progress_bar()  # "Loading weights" of 23 million values is no news
             source = packaged_model() if self.model is None else self.model
             is_local = Path(source).is_dir()
             if not is_local and Path(source).is_absolute():
