@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uniaudio.errors import InputError
-from uniaudio.tasks import AUDIO_TYPES, MODALITIES, STAGES, TASKS
+from uniaudio.tasks import AUDIO_TYPES, MODALITIES, TASKS
 
 VERSION = 1
 _NUM_MARKS = 128  # room for marks that later tasks and modalities bring
@@ -127,9 +127,9 @@ class Vocabulary:
 
 
 def standard_marks() -> list[str]:
-    """Return the marks of the tables, in a fixed order: general, modalities, tasks, then the stages of AudioLM."""
+    """Return the marks of the tables, in a fixed order: general, then modalities, then tasks."""
     marks = ["start", "end", "vector"]
     for modality in MODALITIES:
         marks += [f"{modality}_start", f"{modality}_end"]
     marks += [f"{kind}_start" for kind in AUDIO_TYPES]
-    return marks + [f"{task}_task" for task in TASKS] + ["audio_start", *(f"{stage}_task" for stage in STAGES)]
+    return marks + [f"{task}_task" for task in TASKS]
