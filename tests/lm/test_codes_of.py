@@ -11,6 +11,7 @@ from uniaudio.lm.multiscale import MultiScaleLM
 from uniaudio.recipes.debug import debug_engine
 from uniaudio.recipes.lm import place_codes
 from uniaudio.sequence.vocabulary import Vocabulary
+from uniaudio.tasks import TASKS
 
 
 def test_the_distance_of_frames_is_that_of_their_latents():
@@ -28,7 +29,7 @@ def test_the_distance_of_frames_is_that_of_their_latents():
     generator = torch.Generator().manual_seed(0)
     codes = torch.randint(vocabulary.codebook_size, (1, vocabulary.num_codebooks, 40), generator=generator)
     latents = engine.codec.quantizer.decode(codes)[0].t()  # [T, C]
-    frames = engine.layout.target_frames(codes[0])[:-1]
+    frames = engine.layout.target_frames(codes[0], TASKS["tts"])[:-1]
     added = (model.embedding.weight - before)[frames].sum(1)  # [T, D]
     far, near = torch.pdist(latents), torch.pdist(added)
     assert torch.corrcoef(torch.stack((far, near)))[0, 1] > 0.7

@@ -22,8 +22,12 @@ from uniaudio.sequence.layout import Layout
 from uniaudio.tasks import TASKS
 from uniaudio.tokenizers.semantic import SemanticTokenizer
 
-SAMPLING = Sampling(temperature=0.4, top_k=30)  # chosen on the dev split
-TASK_SAMPLING: dict[str, Sampling] = {}  # chosen on the dev split by benchmarks/sampling.py
+# Chosen on the dev split by benchmarks/sampling.py.
+SAMPLING = Sampling(temperature=0.4, top_k=30, guidance=2.0)
+TASK_SAMPLING = {
+    "text_to_sound": Sampling(temperature=0.9, top_k=30, guidance=3.5),
+    "text_to_music": Sampling(temperature=0.9, top_k=30, guidance=2.0),
+}
 
 
 def assemble(
