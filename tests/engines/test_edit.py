@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from uniaudio.engines.edit import HIDDEN, edited_source, edited_times
+from uniaudio.engines.edit import HIDDEN, edited_source, edited_times, keep_source
 from uniaudio.engines.tokens import split_text
 from uniaudio.errors import InputError
+from uniaudio.tasks import TASKS
+from uniaudio.tokenizers.base import Item
 
 
 def times(text: str) -> list[tuple[str, float, float]]:
@@ -74,3 +76,13 @@ def test_a_text_is_not_cut_after_an_abbreviation():
     assert split_text(text) == ["Yesterday we all met the famous physician.", "Then we went home."]
     words = "a run of words that goes on up to the limit of a part and there stands near the end Dr. Watson of London"
     assert [part.split()[0] for part in split_text(words)] == ["a", "Dr."]
+
+
+def test_codes_outside_the_edit_are_those_of_the_recording():
+    source = edited_source(torch.arange(12).reshape(6, 2), 2, 4, 3, 7)  # frames 2 and 3 give way to three new ones
+    items, made = {("source", "codec"): Item(ids=source)}, torch.full((2, 7), 50)
+    kept = keep_source(TASKS["speech_edit"], items, made)
+    assert kept.t().tolist() == [[0, 1], [2, 3], [50, 50], [50, 50], [50, 50], [8, 9], [10, 11]]
+    for first in range(7):  # frame by frame, as a stream has them
+        assert torch.equal(keep_source(TASKS["speech_edit"], items, made[:, :1], first), kept[:, first : first + 1])
+    assert keep_source(TASKS["audio_edit"], items, made) is made

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from uniaudio.errors import InputError
+from uniaudio.sequence.layout import Items
+from uniaudio.tasks import Task
 from uniaudio.tokenizers.codec import HIDDEN
 from uniaudio.tokenizers.phoneme import TimedPhone
 
@@ -56,6 +58,19 @@ def edited_source(source: Tensor, first: int, last: int, inserted: int, length: 
     frames = torch.cat((source[:first], hidden, source[last:]))
     missing = max(0, length - len(frames))
     return torch.cat((frames, torch.full((missing, source.shape[1]), HIDDEN)))[:length]
+
+
+def keep_source(task: Task, items: Items, codes: Tensor, first: int = 0) -> Tensor:
+    """Return codes [K, T], which begin at frame `first`, with those of the recording where an edit leaves it alone.
+
+    What the model says outside the edit is not heard; all other tasks get the codes as they are.
+    """
+    if task.name != "speech_edit":
+        return codes
+    source = items["source", "codec"].ids
+    assert source is not None
+    given = source[first : first + codes.shape[1]].t()  # [K, T]
+    return torch.where(given == HIDDEN, codes, given)
 
 
 def _changed(before: list[str], after: list[str]) -> tuple[int, int, int]:

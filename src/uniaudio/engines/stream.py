@@ -13,6 +13,7 @@ from torch import Tensor
 from uniaudio.audio.io import Audio
 from uniaudio.codec.model import Codec
 from uniaudio.codec.streaming import StreamingDecoder
+from uniaudio.engines.edit import keep_source
 from uniaudio.lm.interface import Batch, FrameByFrame, GenerationRequest
 from uniaudio.lm.sampling import Sampling, make_generators
 from uniaudio.sequence.layout import Items
@@ -53,7 +54,7 @@ def codes_one_by_one(
         request.generators = generators
         before = made
         for codes in _steps(engine, batch, request):
-            yield codes
+            yield keep_source(task, items, codes[:, None], made)[:, 0]
             made += 1
             recent.append(codes)
         if made - before < size:

@@ -16,6 +16,7 @@ from torch import Tensor
 from uniaudio.audio.io import Audio
 from uniaudio.codec.model import Codec
 from uniaudio.engines.base import Progress, check_request
+from uniaudio.engines.edit import keep_source
 from uniaudio.engines.items import ItemReader, as_text
 from uniaudio.engines.stream import audio_chunks, codes_one_by_one, is_long
 from uniaudio.errors import InputError
@@ -187,7 +188,8 @@ class TokenEngine:
         sequences = [self.layout.prompt(task, item) for item in items]
         batch, request = self.ask(task, sequences, bounds, samplings[0])
         request.generators, request.on_frame = make_generators([one.seed for one in samplings]), told
-        return [self.layout.codes(frames) for frames in self.generator.generate(batch, request)]
+        made = [self.layout.codes(frames) for frames in self.generator.generate(batch, request)]
+        return [keep_source(task, *pair) for pair in zip(items, made, strict=True)]
 
     def _long(
         self, task: Task, items: Items, sampling: Sampling, seconds: float | None, told: Callable[[int], None] | None
