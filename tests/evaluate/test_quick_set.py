@@ -45,7 +45,7 @@ def test_the_gate_catches_a_codec_that_got_worse(tmp_path: Path, monkeypatch: py
     good, bad = debug_engine(), debug_engine()
     trained = load_codec("uniaudio-codec")[0]
     for name, engine in (("good", good), ("bad", bad)):
-        monkeypatch.setattr(run, "load", lambda _, engine=engine: engine)
+        monkeypatch.setattr(run, "load", lambda _, engine=engine, **options: engine)
         if name == "good":
             monkeypatch.setattr(good, "codec", trained)
         engine.tasks = ()  # only the column of the codec is made
