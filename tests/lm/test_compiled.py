@@ -45,6 +45,7 @@ def make(num_slots: int = 3, conditions: bool = True, embedding: str = "sum", ro
         vector_dim=VECTOR_DIM,
         caption_mean=conditions,
         in_step=conditions,
+        voice_role=2 if conditions else 0,
         embedding=embedding,  # type: ignore[arg-type]
         global_=TransformerConfig(width=96, layers=2, heads=3),
         local_=TransformerConfig(width=64, layers=2, heads=2),
@@ -55,6 +56,8 @@ def make(num_slots: int = 3, conditions: bool = True, embedding: str = "sum", ro
             parameter.copy_(1 + 0.3 * torch.randn_like(parameter))
         elif name == "local_embedding.weight":
             parameter.mul_(10)
+        elif name == "voice_projection.weight":
+            parameter.normal_()
         elif "global_" in name or "mean" in name or "step" in name:
             parameter.mul_(4)
     return lm

@@ -171,3 +171,25 @@ def test_generation_adds_what_training_adds(rows: int):
         first = 5 + 3 + row - 2  # the last frame of the prompt is two marks, the condition and a mark
         logits = model.local_logits(states[row, first - 1 : first + 5], made[row], LEGAL)
         assert torch.equal(logits[0][:, :-1].argmax(1) + LEGAL.ranges[0][0], made[row][:, 0])
+
+
+def test_a_voice_reaches_the_target_alone_whatever_the_order_of_its_frames():
+    torch.manual_seed(0)
+    sizes = {"num_ids": NUM_IDS, "num_slots": SLOTS, "num_roles": len(ROLES), "voice_role": 3}
+    model = MultiScaleLM(MultiScaleConfig(**sizes, global_=TINY, local_=TINY)).eval()
+    batch = collate([sequence(1, 8, 4), sequence(2, 5, 4)])
+    batch.roles[:] = 0
+    embedded = model.embed(batch.frames, batch.roles)
+    assert model.added(batch, embedded) is None, "no voice, nothing added"
+    batch.roles[0, 2:6] = 3
+    assert not model.added(batch, embedded).any(), "before training it adds nothing"  # type: ignore[union-attr]
+    torch.nn.init.normal_(model.voice_projection.weight)  # type: ignore[union-attr]
+    added = model.added(batch, embedded)
+    assert added is not None and added.shape == (2, 1, TINY.width)
+    assert added[0].any() and not added[1].any(), "the row without a voice gets nothing"
+    swapped = embedded[:, [0, 1, 5, 4, 3, 2, *range(6, embedded.shape[1])]]
+    assert torch.allclose(model.added(batch, swapped)[0], added[0], atol=1e-5)  # type: ignore[index]
+    changed = model.with_added(batch, embedded, added) != embedded
+    assert changed.any(2)[0].nonzero()[:, 0].tolist() == list(
+        range(int(batch.target[0].nonzero()[0, 0]) - 1, changed.shape[1])
+    )

@@ -26,6 +26,7 @@ class MultiScaleConfig:
 
     With `caption_mean` the mean of a caption's vectors is also added to every frame that predicts the target; with
     `in_step`, so are the conditions of the predicted moment and its two neighbours, where some run in step with it.
+    With `voice_role` (an index of the roles, 0: none) so is the mean of what a small network says of each frame of it.
     """
 
     num_ids: int
@@ -35,6 +36,7 @@ class MultiScaleConfig:
     embedding: Literal["sum", "concat"] = "sum"
     caption_mean: bool = False
     in_step: bool = False
+    voice_role: int = 0
     global_: TransformerConfig = field(default_factory=TransformerConfig)
     local_: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=256, layers=3, heads=4))
 
@@ -48,6 +50,8 @@ class MultiScaleLM(FrameModel):
         self.config = config
         self.mean_projection = nn.Linear(config.vector_dim, width, bias=False) if config.caption_mean else None
         self.step_projection = nn.Linear(3 * width, width, bias=False) if config.in_step else None
+        self.voice_frames = nn.Linear(width, width) if config.voice_role else None
+        self.voice_projection = nn.Linear(width, width, bias=False) if config.voice_role else None
         self.global_ = Transformer(config.global_)
         self.to_local = nn.Linear(width, local)
         self.local_embedding = nn.Embedding(config.num_ids, local)  # also the output head (tied)
@@ -56,6 +60,8 @@ class MultiScaleLM(FrameModel):
         for table in (self.embedding, self.local_embedding, self.slot_embedding, self.role_embedding):
             if table is not None:
                 nn.init.normal_(table.weight, std=0.02 if table is self.local_embedding else 0.1)
+        if self.voice_projection is not None:
+            nn.init.zeros_(self.voice_projection.weight)  # so that a trained model can get it later
 
     def forward(self, embedded: Tensor, positions: Tensor, cache: KeyValueCache | None = None) -> Tensor:
         """Run the global Transformer: embedded [B, T, D] -> states [B, T, D]; state t predicts frame t + 1."""
@@ -83,13 +89,22 @@ class MultiScaleLM(FrameModel):
         mean = (batch.vectors * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
         return self.mean_projection(mean.to(self.mean_projection.weight.dtype))
 
+    def voice_mean(self, batch: Batch, embedded: Tensor) -> Tensor | None:
+        """Return what voices add to the frames that predict the target, [B, 1, D], or None; `embedded` [B, T, D]."""
+        there = (batch.roles == self.config.voice_role)[..., None]  # [B, T, 1]
+        if self.voice_frames is None or self.voice_projection is None or not bool(there.any()):
+            return None
+        heard = functional.gelu(self.voice_frames(embedded)) * there
+        return self.voice_projection(heard.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1))
+
     def added(self, batch: Batch, embedded: Tensor) -> Tensor | None:
         """Return what is added to the frames that predict the target, [B, S + 1, D], or None.
 
         Frame s of them (0 is the last of the prompt) gets row s, and all after S get the last row. `embedded`
         [B, T, D] are the frames of the batch.
         """
-        mean = self.caption_mean(batch)
+        means = [one for one in (self.caption_mean(batch), self.voice_mean(batch, embedded)) if one is not None]
+        mean = torch.stack(means).sum(0) if means else None
         last = batch.lengths - batch.target.sum(1) - 1  # [B]
         step = batch.positions - batch.positions.gather(1, last[:, None]) - 1  # [B, T]: which moment of the target
         there = (batch.roles > 0) & ~batch.target & (step >= 0)

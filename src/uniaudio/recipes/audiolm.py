@@ -201,6 +201,7 @@ def _start_from(model: orders.AnyLM, name_or_folder: str) -> None:
         trained = load(name_or_folder).lm
         tensors = trained.state_dict() if isinstance(trained, orders.AnyLM) else {}
     shapes = {name: value.shape for name, value in model.state_dict().items()}
+    tensors = {name: value for name, value in tensors.items() if name in shapes or not name.startswith("voice_")}
     if {name: value.shape for name, value in tensors.items()} != shapes:
         raise InputError(f"{name_or_folder} has other sizes than this recipe; leave out the changes of sizes")
     checkpoint.load_into(model, tensors)

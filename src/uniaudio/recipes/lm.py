@@ -42,11 +42,11 @@ class LMRecipe:
     Tasks (and token folders) are drawn with shares ~ size^alpha; `loader_workers` processes make batches ahead.
 
     The orders other than "multiscale" have one Transformer, of the sizes `global_`, and none of `caption_mean`,
-    `in_step` and `objective.local_share`.
+    `in_step`, `voice_mean` and `objective.local_share`.
 
     With `codes_of` (a model's name or folder, or a codec run) the embeddings of the codes begin as pictures of its
     codebooks, see `place_codes`. With `start` (a model's name or folder) the weights begin as that model's, which must
-    have the same sizes.
+    have the same sizes, but may lack the part of `voice_mean`.
 
     Raises InputError for an unknown order or task, a `frame_budget` below 1, and slot weights that are not one per
     codebook.
@@ -60,6 +60,7 @@ class LMRecipe:
     codebook_size: int = 1024
     caption_mean: bool = True
     in_step: bool = True
+    voice_mean: bool = True
     global_: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=384, layers=6, heads=6))
     local_: TransformerConfig = field(default_factory=lambda: TransformerConfig(width=256, layers=3, heads=4))
     frame_budget: int = 4000
@@ -199,9 +200,16 @@ def _start_from(model: AnyLM, name_or_folder: str) -> None:
     from uniaudio.engines import load
 
     trained = load(name_or_folder, compiled=False).lm
-    if not isinstance(trained, AnyLM) or trained.config != model.config:
+    if not isinstance(trained, AnyLM) or _sizes(trained) != _sizes(model):
         raise InputError(f"{name_or_folder} has other sizes than this recipe; leave out the changes of sizes")
-    model.load_state_dict(trained.state_dict())
+    own = model.state_dict()
+    model.load_state_dict(own | {name: value for name, value in trained.state_dict().items() if name in own})
+
+
+def _sizes(model: AnyLM) -> LMConfig:
+    """Return the sizes that a model must share with the one it starts from: those of its voice part it need not."""
+    sizes = model.config
+    return dataclasses.replace(sizes, voice_role=0) if isinstance(sizes, MultiScaleConfig) else sizes
 
 
 def lm_config(recipe: LMRecipe, vocabulary: Vocabulary) -> LMConfig:
@@ -222,6 +230,7 @@ def lm_config(recipe: LMRecipe, vocabulary: Vocabulary) -> LMConfig:
         vector_dim=CAPTION_DIM,
         caption_mean=recipe.caption_mean,
         in_step=recipe.in_step,
+        voice_role=ROLES.index("voice") if recipe.voice_mean else 0,
         global_=recipe.global_,
         local_=recipe.local_,
     )
