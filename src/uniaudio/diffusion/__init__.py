@@ -1,0 +1,1 @@
+"""Latent diffusion: conditions -> language of audio -> latent; thin over diffusers and transformers."""
