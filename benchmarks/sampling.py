@@ -5,6 +5,7 @@ in `uniaudio/recipes/ship.py` holds what was chosen. Clips that are there are ke
 """
 
 import argparse
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=16)
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.4, 0.8])
     parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, 2.0])
+    parser.add_argument("--candidates", type=int, nargs="+", default=[1])
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     engine = load(options.model)
@@ -44,9 +46,10 @@ def main() -> None:
         assert task in TASKS, task
         cases = read_cases(options.data, task, options.limit, split="dev")
         for temperature in options.temperatures:
-            for guidance in options.guidance:
-                engine.task_sampling[task] = replace(engine.sampling, temperature=temperature, guidance=guidance)
-                name = f"temperature-{temperature:g}-guidance-{guidance:g}"
+            for guidance, count in itertools.product(options.guidance, options.candidates):
+                settings = {"temperature": temperature, "guidance": guidance, "candidates": count}
+                engine.task_sampling[task] = replace(engine.sampling, **settings)
+                name = f"temperature-{temperature:g}-guidance-{guidance:g}" + f"-of-{count}" * (count > 1)
                 line = judged(engine, cases, options.out / task, name, options.workers)
                 print(f"{task:26} {name:32} {line}", flush=True)
 

@@ -19,6 +19,7 @@ from uniaudio.tasks import Task
 
 # The limits of `engines`, which cannot be asked without torch; a test compares them.
 MIN_SECONDS, MIN_VOICE_SECONDS, MAX_SECONDS = 0.1, 0.5, 60.0
+MAX_CANDIDATES = 16
 
 Progress = Callable[[int, int], None]  # (frames done, frames in all)
 
@@ -27,6 +28,7 @@ _SAMPLING: dict[str, tuple[Callable[[str], Any], str]] = {
     "temperature": (number(float, 0), "0 always takes the likeliest code; higher is more varied"),
     "top_k": (number(int, 0), "sample from this many likeliest codes; 0 from all"),
     "guidance": (number(float, 1), "how much the conditions count; 1 is plain sampling, more takes twice as long"),
+    "candidates": (number(int, 1, MAX_CANDIDATES), "make this many and keep the one that the conditions explain best"),
     "top_p": (number(float, 0, 1, above=True), "sample from the likeliest codes of this probability in all"),
 }
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from uniaudio.audio.io import Audio
 from uniaudio.codec.model import Codec
 from uniaudio.engines.base import Progress, check_request
+from uniaudio.engines.choice import best
 from uniaudio.engines.edit import keep_source
 from uniaudio.engines.items import ItemReader, as_text
 from uniaudio.engines.stream import audio_chunks, codes_one_by_one, is_long
@@ -33,6 +34,7 @@ from uniaudio.tokenizers.text import NOTHING_TO_SPEAK, clean_text, split_clauses
 MAX_PART_CHARACTERS = 90  # a text is spoken in parts of about the length that training saw
 _FRAMES_PER_PHONE = 2.2  # at 25 frames per second, where no durations are known
 _PAUSE_SECONDS = 0.12
+_APART = 104729  # between the seeds of the candidates of a request
 DEFAULT_SECONDS, MAX_SECONDS = 5.0, 60.0
 ENDLESS = sys.maxsize  # frames of a stream without an end
 
@@ -112,8 +114,10 @@ class TokenEngine:
 
         Where the length is free, `seconds` may be anything above 0, `math.inf` too. A model in another order than
         multi-scale, or a codec that decodes whole recordings only, gives each part of a text in one chunk. Raises as
-        `generate` does, before the first chunk.
+        `generate` does, before the first chunk, and InputError for several candidates that are asked for.
         """
+        if sampling is not None and sampling.candidates > 1:
+            raise InputError("a stream cannot choose among candidates: leave them out")
         task, items, samplings = self._parts(task_name, request, sampling, seconds, math.inf)
 
         def chunks() -> Iterator[Audio]:
@@ -179,7 +183,17 @@ class TokenEngine:
         seconds: float | None,
         on_frame: Progress | None = None,
     ) -> list[Tensor]:
-        """Return the codes [K, T] that the language model predicts for each set of items, long ones by windows."""
+        """Return the codes [K, T] that the language model predicts for each set of items, long ones by windows.
+
+        With several `candidates` all of them are made in one batch, and the best one of each set of items is returned.
+        """
+        count = samplings[0].candidates
+        if count > 1:
+            every = [one for one in items for _ in range(count)]
+            seeds = [replace(one, seed=one.seed + _APART * n, candidates=1) for one in samplings for n in range(count)]
+            made = self.generate_frames(task, every, seeds, seconds, on_frame)
+            groups = [made[first : first + count] for first in range(0, len(made), count)]
+            return [best(self, task, *pair) for pair in zip(items, groups, strict=True)]
         bounds = [self.num_frames(task, item, samplings[0], seconds) for item in items]
         longest = max(high for _, high in bounds)
         told = None if on_frame is None else lambda done: on_frame(done, longest)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+MAX_CANDIDATES = 16
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
@@ -17,8 +19,8 @@ class Sampling:
     `repetition_frames` > 0 forbids the first code of a frame once it has been the same for that many frames.
     `min_ratio` and `max_ratio` bound the number of target frames, as factors on the expected number; a target that
     follows an item frame by frame has exactly its length. `guidance` above 1 moves the logits away from those without
-    conditions (classifier-free, 2207.12598), at twice the work; 1 is off. Raises ValueError for values outside these
-    ranges.
+    conditions (classifier-free, 2207.12598), at twice the work; 1 is off. Of several `candidates` the engine keeps
+    the one that the conditions explain best. Raises ValueError for values outside these ranges.
     """
 
     temperature: float = 0.8
@@ -29,6 +31,7 @@ class Sampling:
     min_ratio: float = 1.0
     max_ratio: float = 1.0
     guidance: float = 1.0
+    candidates: int = 1
 
     def __post_init__(self) -> None:
         if not (0 <= self.temperature < math.inf and 0 < self.top_p <= 1 and self.top_k >= 0):  # NaN fails too
@@ -37,6 +40,8 @@ class Sampling:
             raise ValueError(f"need 0 < min_ratio <= max_ratio, got {self}")
         if not 1 <= self.guidance < math.inf:
             raise ValueError(f"need guidance >= 1, got {self}")
+        if not 1 <= self.candidates <= MAX_CANDIDATES:
+            raise ValueError(f"need 1 to {MAX_CANDIDATES} candidates, got {self}")
 
 
 def filter_logits(logits: Tensor, sampling: Sampling) -> Tensor:
