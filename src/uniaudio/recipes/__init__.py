@@ -24,6 +24,9 @@ RECIPES: dict[str, str] = {
     "audiolm_fine_paper": "the third stage in the paper's sizes",
     "hubert_mini": "the network behind semantic tokens, on made speech and singing (corpus: a folder of recordings)",
     "event_judge": "the offline judge of sound and music (corpus: a folder of made sound and music of its own)",
+    "latent_autoencoder": "AudioLDM 2's autoencoder of log-mels (corpus: a folder of recordings)",
+    "latent_vocoder": "its vocoder (corpus: a folder of recordings)",
+    "latent_audiomae": "its AudioMAE, whose features are the language of audio (corpus: a folder of recordings)",
     "codec_debug": "a tiny codec that overfits one batch in seconds (no corpus)",
     "tts_debug": "a tiny language model that overfits one batch in seconds (no corpus)",
 }
@@ -74,6 +77,10 @@ def run(
         _, stage, *size = name.split("_")
         recipe = (audiolm.PAPER if size else audiolm.MINI)[stage]
         audiolm.train_stage(stage, recipe, overrides, _needed(corpus, name), folder, minutes)
+    elif name.startswith("latent_"):
+        from uniaudio.recipes import audioldm2
+
+        audioldm2.TRAINERS[name](overrides, _needed(corpus, name), folder, minutes)
     else:
         from uniaudio.recipes import debug
 

@@ -1,0 +1,90 @@
+"""The first three trainings of AudioLDM 2: they learn one batch, hide what they say, and resume exactly."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from uniaudio import checkpoint
+from uniaudio.diffusion.autoencoder import AutoencoderConfig, MelAutoencoder
+from uniaudio.diffusion.vocoder import Vocoder, VocoderConfig
+from uniaudio.ssl.audiomae import AudioMae, AudioMaeConfig, MaeDecoderConfig
+from uniaudio.train.loop import LoopConfig, Objective, TrainState, train
+from uniaudio.train.objectives.audiomae import AudioMaeObjective, AudioMaeObjectiveConfig
+from uniaudio.train.objectives.mel import (
+    AutoencoderObjective,
+    AutoencoderObjectiveConfig,
+    VocoderObjective,
+    VocoderObjectiveConfig,
+)
+from uniaudio.train.optim import OptimConfig
+
+LOOP = LoopConfig(steps=30, bf16=False, optim=OptimConfig(lr=3e-3, warmup_steps=2))
+
+
+class _Tones:
+    """Two gliding tones, always the same."""
+
+    phones: dict[str, int] = {}
+
+    def __init__(self, num_samples: int) -> None:
+        time = torch.arange(num_samples) / 16000
+        self.samples = torch.stack([0.3 * torch.sin(2 * torch.pi * (f + 300 * time) * time) for f in (220.0, 900.0)])
+
+    def batch(self, batch_size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
+        return self.samples[:batch_size, None], torch.zeros(batch_size, 1)
+
+
+def _autoencoder() -> AutoencoderObjective:
+    torch.manual_seed(0)
+    network = MelAutoencoder(AutoencoderConfig(channels=(16, 16), latent_channels=4, norm_groups=4))
+    return AutoencoderObjective(network, _Tones(32 * 160), AutoencoderObjectiveConfig(batch_size=2))
+
+
+def _vocoder() -> VocoderObjective:
+    torch.manual_seed(0)
+    network = Vocoder(VocoderConfig(width=32, blocks=2))
+    return VocoderObjective(network, _Tones(16 * 160), VocoderObjectiveConfig(batch_size=2))
+
+
+def _audiomae() -> AudioMaeObjective:
+    torch.manual_seed(0)
+    network = AudioMae(AudioMaeConfig(frames=64, width=32, blocks=3, heads=2))
+    decoder = MaeDecoderConfig(width=16, blocks=2, heads=2)
+    return AudioMaeObjective(network, _Tones(64 * 160), AudioMaeObjectiveConfig(batch_size=2, decoder=decoder))
+
+
+@pytest.mark.parametrize("make", [_autoencoder, _vocoder, _audiomae])
+def test_it_learns_one_batch(make) -> None:
+    objective: Objective = make()
+    state = TrainState(objective, LOOP)
+    losses = [state.advance()["loss"] for _ in range(LOOP.steps)]
+    assert sum(losses[-3:]) < 0.85 * sum(losses[:3]), losses
+
+
+def test_four_fifths_are_hidden_and_only_they_count() -> None:
+    objective = _audiomae()
+    fbank, places = objective.batch(0, 0)
+    assert places.shape == (2, 6)  # a fifth of 4 x 8 patches
+    loss, figures = objective.loss((fbank, places), 0)
+    assert figures["hidden"] == pytest.approx(1 - 6 / 32)
+    objective._patches = lambda _: objective.decoder(states, places).detach()  # as if all were drawn rightly
+    states = objective.network.encode(objective.network.embed(fbank).gather(1, places[..., None].expand(-1, -1, 32)))[
+        -1
+    ][:, 1:]
+    assert float(objective.loss((fbank, places), 0)[0].detach()) == pytest.approx(0, abs=1e-9)
+    assert float(loss.detach()) > 0.1
+
+
+@pytest.mark.parametrize("make", [_autoencoder, _vocoder, _audiomae])
+def test_resumed_is_uninterrupted(make, tmp_path) -> None:
+    loop = replace(LOOP, steps=4)
+    train(make(), loop, tmp_path / "whole")
+    first = TrainState(make(), loop)
+    first.advance(), first.advance()
+    first.save(tmp_path / "cut" / "checkpoint")
+    train(make(), loop, tmp_path / "cut")
+    whole, cut = (checkpoint.load(tmp_path / name / "checkpoint").tensors for name in ("whole", "cut"))
+    assert whole.keys() == cut.keys()
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
