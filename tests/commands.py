@@ -24,7 +24,7 @@ def shell_calls(path: Path) -> list[list[str]]:
 
 def recipe_configs() -> dict[str, Any]:
     """Return the config that `uniaudio train` starts from, for every recipe."""
-    from uniaudio.recipes import audiolm, codec, debug, event_judge, finetune, lm, ssl
+    from uniaudio.recipes import audioldm2, audiolm, codec, debug, event_judge, finetune, lm, ssl
 
     return {
         "codec_mini": codec.CodecRecipe(),
@@ -35,6 +35,7 @@ def recipe_configs() -> dict[str, Any]:
         **{f"audiolm_{stage}_paper": recipe for stage, recipe in audiolm.PAPER.items()},
         "hubert_mini": ssl.HubertRecipe(),
         "event_judge": event_judge.EventJudgeRecipe(),
+        **audioldm2.RECIPES,
         "codec_debug": debug._LOOP,
         "tts_debug": debug._LOOP,
     }

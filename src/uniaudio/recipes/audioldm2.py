@@ -145,6 +145,11 @@ def load_audiomae(run: str | Path) -> AudioMae:
     return load_trained(run, "audiomae", AudioMaeConfig, AudioMae)
 
 
+RECIPES = {
+    "latent_autoencoder": AutoencoderRecipe(),
+    "latent_vocoder": VocoderRecipe(),
+    "latent_audiomae": AudioMaeRecipe(),
+}
 TRAINERS = {
     "latent_autoencoder": train_autoencoder,
     "latent_vocoder": train_vocoder,
