@@ -34,7 +34,7 @@ def test_the_loss_is_that_of_the_diffusers_schedule(prediction: str) -> None:
 
     torch.manual_seed(0)
     noise_config = NoiseConfig(prediction=prediction)  # pyright: ignore[reportArgumentType]
-    denoiser = Denoiser(replace(CONFIG, noise=noise_config, drop=0.0))
+    denoiser = Denoiser(replace(CONFIG, noise=noise_config, drop=0.0, drop_text=0.0))
     latent, one = draw(2, 4, 16, 8, seed=3), given()
     got = denoiser.loss(latent, one.loa, one.text, one.text_mask, one.extra, torch.Generator().manual_seed(5))
     generator = torch.Generator().manual_seed(5)
@@ -69,6 +69,17 @@ def test_conditions_are_dropped_together(denoiser: Denoiser) -> None:
         for each in (one, zeros)
     ]
     assert torch.equal(*losses)
+
+
+def test_the_text_is_dropped_alone(denoiser: Denoiser) -> None:
+    wordless = Denoiser(replace(CONFIG, drop=0.0, drop_text=1.0), denoiser.unet)
+    latent, one = draw(2, 4, 16, 8), given()
+    no_text, no_loa = replace(one, text=one.nothing().text), replace(one, loa=one.nothing().loa)
+    losses = [
+        wordless.loss(latent, each.loa, each.text, each.text_mask, each.extra, torch.Generator().manual_seed(2))
+        for each in (one, no_text, no_loa)
+    ]
+    assert torch.equal(losses[0], losses[1]) and not torch.equal(losses[0], losses[2])
 
 
 def test_guidance_and_rescale(denoiser: Denoiser) -> None:

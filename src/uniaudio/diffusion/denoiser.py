@@ -35,7 +35,8 @@ class DenoiserConfig:
 
     `channels` are those of its levels, each half as long and high as the one before; `attention` says which attend.
     `loa_dim` and `text_dim` (None: no text) are the widths of the two contexts. All conditions of a row are dropped
-    with probability `drop`. `snr_limit` bounds the weight of the clean steps (min-SNR, 2303.09556); None: all the same.
+    with probability `drop`, and the text alone with `drop_text`, so that the language of audio says something by itself
+    (a variation has no words). `snr_limit` bounds the weight of the clean steps (min-SNR, 2303.09556); None: no bound.
     Raises ValueError unless `channels` and `attention` go together.
     """
 
@@ -51,6 +52,7 @@ class DenoiserConfig:
     norm_groups: int = 32
     noise: NoiseConfig = NoiseConfig()
     drop: float = 0.1
+    drop_text: float = 0.1
     snr_limit: float | None = None
 
     def __post_init__(self) -> None:
@@ -151,7 +153,8 @@ class Denoiser(nn.Module):
         steps = torch.randint(self.config.noise.num_steps, (batch,), generator=generator, device=device)
         noise = torch.randn(latent.shape, generator=generator, device=device, dtype=latent.dtype)
         kept = (torch.rand(batch, generator=generator, device=device) >= self.config.drop).to(latent.dtype)
-        text = None if text is None else text * kept[:, None, None]
+        worded = kept * (torch.rand(batch, generator=generator, device=device) >= self.config.drop_text)
+        text = None if text is None else text * worded[:, None, None]
         extra = None if extra is None else extra * kept[:, None, None, None]
         given = Given(loa=loa * kept[:, None, None], text=text, text_mask=text_mask, extra=extra)
         alpha = self.alphas[steps][:, None, None, None]  # [B, 1, 1, 1]
