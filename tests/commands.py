@@ -24,7 +24,7 @@ def shell_calls(path: Path) -> list[list[str]]:
 
 def recipe_configs() -> dict[str, Any]:
     """Return the config that `uniaudio train` starts from, for every recipe."""
-    from uniaudio.recipes import audioldm2, audiolm, codec, debug, event_judge, finetune, lm, ssl
+    from uniaudio.recipes import audioldm2, audiolm, audiolm_detector, codec, debug, event_judge, finetune, lm, ssl
 
     return {
         "codec_mini": codec.CodecRecipe(),
@@ -33,6 +33,7 @@ def recipe_configs() -> dict[str, Any]:
         "finetune": finetune.FinetuneRecipe(),
         **{f"audiolm_{stage}": recipe for stage, recipe in audiolm.MINI.items()},
         **{f"audiolm_{stage}_paper": recipe for stage, recipe in audiolm.PAPER.items()},
+        "audiolm_detector": audiolm_detector.DetectorRecipe(),
         "hubert_mini": ssl.HubertRecipe(),
         "event_judge": event_judge.EventJudgeRecipe(),
         **audioldm2.RECIPES,
@@ -54,7 +55,7 @@ def check_call(call: list[str]) -> None:
 
 def check_module(call: list[str], empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail unless `python -m uniaudio.recipes.NAME` takes these options; in the folder `empty` it finds nothing."""
-    modules = ("ship", "ssl", "audiolm", "audiolm_probes")
+    modules = ("ship", "ssl", "audiolm", "audiolm_probes", "audiolm_detector")
     assert call[:2] == ["python", "-m"] and call[2] in [f"uniaudio.recipes.{name}" for name in modules]
     monkeypatch.chdir(empty)
     monkeypatch.setattr(sys, "argv", call[2:])

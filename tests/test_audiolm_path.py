@@ -114,13 +114,24 @@ def test_the_command_speaks_from_nothing_and_after_a_source(
         "--prompt: there is no file": [*call, "--prompt", str(tmp_path / "missing.wav")],
         "was not trained on continuation": [*call[:3], "--model", str(work / "codec")],
         "unknown model": [*call[:3], "--model", "nothing"],
-        "needs --model": call[:3],
     }
     for message, arguments in bad.items():
         assert main(arguments) == 2
         printed = capsys.readouterr().err
         assert message in printed and printed.count("\n") == 1, printed
         assert not (tmp_path / "out.wav").exists()
+
+
+def test_semantic_tokens_alone_are_enough_for_the_first_stage(work: Path, tmp_path: Path):
+    call = ["tokenize", str(work / "speech"), "--out", str(tmp_path / "tokens"), "--model", str(work / "codec")]
+    assert main([*call, "--only-semantic", "--workers", "1"]) == 0
+    alone, whole = Shards(tmp_path / "tokens" / "train"), Shards(work / "tokens" / "train")
+    assert "target" not in alone.read(0) and torch.equal(alone.read(0)["semantic"], whole.read(0)["semantic"])
+    assert (alone.frames == whole.frames).all()
+    shape = ["order=flatten", "num_coarse=3", "vector_dim=0", "objective.local_share=1.0"]
+    recipes.run("audiolm_semantic", [*TINY, *shape], corpus=tmp_path / "tokens", run=tmp_path / "semantic")
+    with pytest.raises(InputError, match="has semantic tokens alone"):
+        recipes.run("audiolm_coarse", [*TINY, *shape], corpus=tmp_path / "tokens", run=tmp_path / "coarse")
 
 
 def test_a_stage_starts_from_a_run_of_the_same_sizes(work: Path, tmp_path: Path):

@@ -282,8 +282,8 @@ def test_tokenize_and_evaluate_pass_everything_on(
     assert main(["evaluate", "tts", "codec", "--model", "model", "--limit", "3", "--precision", "int8", *few]) == 0
     assert main(["evaluate", "--model", "model", "--data", ".", "--seed", "4", *few]) == 0
     assert calls == [
-        (Path("."), Path("tokens"), "model", 3, None, False),
-        (Path("."), Path("tokens"), "model", 1, "local", True),
+        (Path("."), Path("tokens"), "model", 3, None, False, False),
+        (Path("."), Path("tokens"), "model", 1, "local", True, False),
         (["tts", "codec"], "model", None, Path("report"), 3, 0, 2, "int8"),
         (list(TASKS), "model", Path("."), Path("report"), None, 4, 2, "float32"),
     ]

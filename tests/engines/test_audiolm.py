@@ -9,17 +9,22 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from tests.audiolm import CODEBOOKS, GREEDY, HOT, KINDS, SIZE, TOKENS, engine_of, stages_of
+from tests.audiolm import CODEBOOKS, GREEDY, HOT, KINDS, RATE, SIZE, TOKENS, engine_of, stages_of
 from tests.requests import noise
 from torch import Tensor
 
 from uniaudio import checkpoint
 from uniaudio.audio.io import Audio
+from uniaudio.codec.model import Codec
 from uniaudio.engines.audiolm import AudioLMEngine, StageConfig, joined
-from uniaudio.engines.audiolm_folder import load_audiolm, save_audiolm
+from uniaudio.engines.audiolm_folder import load_audiolm, load_codec_of, save_audiolm, used_ids
+from uniaudio.engines.tokenizers import load_tokenizers, save_tokenizers
 from uniaudio.errors import InputError
+from uniaudio.recipes.codec import code_digest
+from uniaudio.recipes.debug import CODEC
 from uniaudio.sequence.batch import collate
 from uniaudio.tasks import STAGES
+from uniaudio.tokenizers.semantic import MelFeatures, SemanticTokenizer
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -183,6 +188,67 @@ def test_a_saved_model_makes_the_same_sound(engine: AudioLMEngine, tmp_path: Pat
     assert again.configs == engine.configs and again.stages.dedup == engine.stages.dedup
     tokens = [each.semantic.encode(noise(1.0)).ids for each in (engine, again)]
     assert torch.equal(tokens[0], tokens[1])  # type: ignore[arg-type]
+
+
+def test_a_model_that_shares_a_codec_holds_none(tmp_path: Path):
+    """Codec and semantic tokens are those of the named model, as long as it is the same one."""
+    engine = engine_of("mini")
+    save_tokenizers(tmp_path / "codec", "codec", engine.codec, engine.semantic, "# Codec\n")
+    name = str(tmp_path / "codec")
+    engine.codec, tokens = load_tokenizers(name)
+    assert tokens is not None
+    save_audiolm(tmp_path / "whole", engine, "# A card\n")
+    save_audiolm(tmp_path / "small", engine, "# A card\n", shared=name)
+    names = set(checkpoint.load(tmp_path / "small").tensors)
+    assert names and all(name.startswith("lm.") for name in names)
+    one, two = (load_audiolm(str(tmp_path / which)) for which in ("whole", "small"))
+    assert torch.equal(two.semantic.centroids, engine.semantic.centroids)
+    assert (one.semantic.centroids == two.semantic.centroids).all()
+    assert code_digest(two.codec) == code_digest(engine.codec) == code_digest(load_codec_of(str(tmp_path / "small")))
+    own = SemanticTokenizer.fit(MelFeatures(), [noise(2.0, seed=7)], num_ids=TOKENS, frame_rate=RATE)
+    engine.semantic = own
+    save_audiolm(tmp_path / "own", engine, "# A card\n", shared=name)
+    assert torch.equal(load_audiolm(str(tmp_path / "own")).semantic.centroids, own.centroids)
+    torch.manual_seed(1)
+    engine.codec = Codec(replace(CODEC, num_codebooks=CODEBOOKS)).eval()
+    with pytest.raises(InputError, match="has another codec"):
+        save_audiolm(tmp_path / "other", engine, "# A card\n", shared=name)
+    save_tokenizers(tmp_path / "codec", "codec", engine.codec, tokens, "# Codec\n")
+    with pytest.raises(InputError, match="another version"):
+        load_audiolm(str(tmp_path / "small"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_a_stage_never_sees_are_not_stored(kind: str, tmp_path: Path):
+    engine = engine_of(kind)
+    save_audiolm(tmp_path / "model", engine, "# A card\n")
+    stored, again = checkpoint.load(tmp_path / "model").tensors, load_audiolm(str(tmp_path / "model"))
+    for stage, model in engine.models.items():
+        assert isinstance(model, torch.nn.Module)
+        rows = used_ids(engine.stages, stage)
+        assert len(stored[f"lm.{stage}.embedding.weight"]) == len(rows) < engine.stages.vocabulary.num_ids
+        seen = {engine.stages.vocabulary.fill}
+        if stage != "semantic":
+            codes = torch.randint(SIZE, (CODEBOOKS, 30))
+            sequence = engine.stages.training(stage, torch.arange(30) % TOKENS, codes, ended=True)
+        else:
+            sequence = engine.stages.training(stage, torch.arange(30) % TOKENS, torch.zeros(CODEBOOKS, 30), ended=True)
+        seen |= set(sequence.frames.flatten().tolist())
+        assert seen <= set(rows.tolist())
+        before, after = (cast(Any, one).embedding.weight[rows] for one in (model, again.models[stage]))
+        torch.testing.assert_close(before, after, atol=0.02 * float(before.abs().max()), rtol=0)
+
+
+def test_guidance_and_blindness_change_what_is_made():
+    engine = engine_of("mini", GREEDY)
+    tokens, starts = engine.go_on(torch.arange(8), 30)
+    nothing = torch.zeros(CODEBOOKS, 0, dtype=torch.long)
+    usual, blind = (one.acoustics(tokens, starts, nothing, 30) for one in (engine, engine.acoustic_only()))
+    others = engine.acoustic_only().acoustics(tokens.flip(0), starts, nothing, 30)
+    assert torch.equal(blind, others) and not torch.equal(usual, blind) and not engine.blind
+    config = engine.configs["coarse"]
+    engine.configs["coarse"] = replace(config, sampling=replace(config.sampling, guidance=4.0))
+    assert not torch.equal(engine.acoustics(tokens, starts, nothing, 30), usual)
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path):

@@ -130,7 +130,9 @@ def test_missing_model_is_explained(tmp_path: Path) -> None:
         SemanticTokenizer.load(None)
     with pytest.raises(InputError, match="there is no semantic model at"):
         SemanticTokenizer.load(tmp_path / "none")
-    with pytest.raises(InputError, match="unknown semantic features 'wavlm': choose one of hubert, mel"):
+    with pytest.raises(
+        InputError, match="unknown semantic features 'wavlm': choose one of hubert, mel, own_hubert, pitch"
+    ):
         semantic.make_features({"kind": "wavlm"})
     with pytest.raises(InputError, match="settings of the mel features are wrong"):
         semantic.make_features({"kind": "mel", "layer": 3})

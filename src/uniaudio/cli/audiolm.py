@@ -11,6 +11,8 @@ from uniaudio.cli.models import check_trained
 from uniaudio.errors import InputError
 
 DEFAULT_SECONDS = 7.0
+DEFAULT_MODEL = "audiolm-mini"
+MIN_DETECTED_SECONDS = 1.0  # the limit of `evaluate.detector`
 MIN_SECONDS, MAX_SECONDS = 0.5, 60.0  # the limits of `engines.audiolm`, which cannot be asked without torch
 
 
@@ -23,7 +25,7 @@ def _options(parser: Parser) -> None:
     parser.option(
         "-o", "--out", required=True, type=Path, metavar="OUT.wav", help="the file to write: .wav, .flac or .ogg"
     )
-    parser.option("--model", required=True, metavar="DIR", help="the folder of an AudioLM model")
+    parser.option("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help=f"an AudioLM model ({DEFAULT_MODEL})")
     parser.option("--seed", type=seed, default=0, metavar="N", help="the same seed gives the same audio (0)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
@@ -61,11 +63,42 @@ def _read(path: str | None, option: str) -> Audio | None:
         raise InputError(f"{option}: {error}") from error
 
 
+def _detect_options(parser: Parser) -> None:
+    parser.add_argument("file", metavar="AUDIO", help="the recording to judge, 1 to 60 s")
+    parser.option("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help=f"an AudioLM model ({DEFAULT_MODEL})")
+    parser.add_argument("--each-second", action="store_true", help="print the probability of every second too")
+
+
+def _detect(options: Namespace) -> None:
+    """Pass a file through the model's codec and print what its detector says, with its scope."""
+    check_trained(options.model, "continuation")
+    audio = read_audio(options.file, min_seconds=MIN_DETECTED_SECONDS, max_seconds=MAX_SECONDS)
+
+    from uniaudio.evaluate.detector import load_detector
+
+    verdict = load_detector(options.model).judge(audio)
+    name = os.fsencode(options.file).decode(errors="replace")
+    what = f"made by {options.model}" if verdict.made else "a recording"
+    print(f"{name}: {what}, probability of being made {verdict.probability:.2f}")
+    if options.each_second:
+        print("every half second: " + " ".join(f"{value:.2f}" for value in verdict.seconds))
+    print(
+        f"scope: tells speech that {options.model} made from synthetic speech, both through its codec; says nothing "
+        "reliable of other models, of recordings of the world, or of music"
+    )
+
+
 AUDIOLM_COMMANDS = (
     Command(
         name="continuation",
         about="Go on with a recording of speech or piano, without any text.",
         add_options=_options,
         run=_run,
+    ),
+    Command(
+        name="detect",
+        about="Say whether an AudioLM model made a recording of speech.",
+        add_options=_detect_options,
+        run=_detect,
     ),
 )

@@ -24,6 +24,8 @@ def _tokenize_options(parser: Parser) -> None:
     parser.option("--out", required=True, type=Path, metavar="DIR", help="the folder for the tokens")
     parser.option("--ray", metavar="ADDRESS", help="work on this Ray cluster (`local` starts one here)")
     parser.add_argument("--bfloat16", action="store_true", help="faster on many processors; some codes differ")
+    about = "semantic tokens of recordings and no codes: fast, and enough for audiolm_semantic"
+    parser.add_argument("--only-semantic", action="store_true", help=about)
     add_workers(parser)
     add_model_option(parser)
 
@@ -35,7 +37,15 @@ def _tokenize(options: Namespace) -> None:
         check_is_folder(options.manifest, "a corpus or examples")
     check_folder(options.out)
     weights.find(options.model)
-    recipes.tokenize(options.manifest, options.out, options.model, options.workers, options.ray, options.bfloat16)
+    recipes.tokenize(
+        options.manifest,
+        options.out,
+        options.model,
+        options.workers,
+        options.ray,
+        options.bfloat16,
+        options.only_semantic,
+    )
     print(options.out)
 
 

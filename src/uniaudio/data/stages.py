@@ -54,10 +54,14 @@ class StageReader:
     def _read(self, shards: Shards, index: int) -> tuple[Tensor, Tensor, bytes]:
         """Return the semantic ids [T], the codes [K, T] and the speaker of a recording."""
         tensors, vocabulary = shards.read(index), self.stages.vocabulary
-        codes = check_codes(shards, tensors["target"], vocabulary)
         semantic = tensors.get("semantic", tensors.get("source.semantic"))  # of a recording, of voice conversion
         if semantic is None:
             raise InputError(f"{shards.folder} has no semantic tokens: tokenize with a model that has them")
+        if "target" not in tensors and self.stage == "semantic":  # tokens without codes are enough here
+            tensors["target"] = torch.zeros(vocabulary.num_codebooks, len(semantic))
+        if "target" not in tensors:
+            raise InputError(f"{shards.folder} has semantic tokens alone: tokenize without --only-semantic")
+        codes = check_codes(shards, tensors["target"], vocabulary)
         semantic = semantic.long()[: codes.shape[1]]
         if int(semantic.max()) >= self.stages.num_semantic:
             largest = int(semantic.max())

@@ -4,7 +4,8 @@ N samples, T frames, n semantic tokens, K codebooks
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from uniaudio.codec.model import Codec
 from uniaudio.errors import InputError
 from uniaudio.lm.interface import GenerationRequest, LanguageModel
 from uniaudio.lm.sampling import Sampling, make_generators
-from uniaudio.sequence.batch import collate
+from uniaudio.sequence.batch import collate, hide_conditions
 from uniaudio.sequence.layout import ROLES
 from uniaudio.sequence.stages import Stage, Stages
 from uniaudio.tokenizers.codec import codec_samples, encode_samples
@@ -67,10 +68,17 @@ class AudioLMEngine:
         self.name, self.codec, self.semantic, self.stages = name, codec, semantic, stages
         self.models, self.configs, self.mean_run = dict(models), dict(configs), mean_run
         self.frame_rate = codec.config.frame_rate
+        self.blind = False
 
     @property
     def sample_rate(self) -> int:
         return self.codec.config.sample_rate
+
+    def acoustic_only(self) -> "AudioLMEngine":
+        """Return this engine with a coarse stage that sees no semantic tokens, as in a part of its training."""
+        other = copy(self)
+        other.blind = True
+        return other
 
     def continuation(self, prompt: Audio | None, seconds: float, seed: int = 0) -> Audio:
         """Return the prompt, its samples as they are, and `seconds` more; without a prompt, sound from nothing.
@@ -79,12 +87,12 @@ class AudioLMEngine:
         """
         if not 0 < seconds <= MAX_SECONDS:
             raise InputError(f"seconds must be above 0 and at most {MAX_SECONDS:g}, not {seconds:g}")
-        samples, semantic, codes = self._prompt(prompt)
+        samples, semantic, codes = self.read(prompt)
         num_prompt = codes.shape[1]
         total = math.ceil((len(samples) / self.sample_rate + seconds) * self.frame_rate)
         tokens, starts = self.go_on(semantic, total, seed)
         codes = self.acoustics(tokens, starts, codes, total, seed)
-        made = self._decode(codes)[: len(samples) + round(seconds * self.sample_rate)]
+        made = self.decode(codes)[: len(samples) + round(seconds * self.sample_rate)]
         return Audio(joined(samples, made)[None] if num_prompt else made[None], self.sample_rate)
 
     def say_again(self, source: Audio, voice: Audio | None = None, seed: int = 0) -> Audio:
@@ -92,12 +100,12 @@ class AudioLMEngine:
 
         Raises InputError for recordings that are too short or too long.
         """
-        _, spoken, source_codes = self._prompt(source)
-        _, before, codes = self._prompt(voice)
+        _, spoken, source_codes = self.read(source)
+        _, before, codes = self.read(voice)
         total = codes.shape[1] + source_codes.shape[1]
         tokens, starts = self.stages.tokens(torch.cat((before, spoken)))
         made = self.acoustics(tokens, starts, codes, total, seed)
-        return Audio(self._decode(made)[None, codes.shape[1] * self.codec.config.hop_length :], self.sample_rate)
+        return Audio(self.decode(made)[None, codes.shape[1] * self.codec.config.hop_length :], self.sample_rate)
 
     def go_on(self, semantic: Tensor, total: int, seed: int = 0) -> tuple[Tensor, Tensor]:
         """Return the tokens [n] of `total` frames and where each begins [n], after the ids [T] of a prompt.
@@ -150,22 +158,32 @@ class AudioLMEngine:
             target = torch.cat((target, self._generate(stage, part, target[:, first:], stop - done, draw)), dim=1)
         return target
 
-    @torch.no_grad()
     def _generate(self, stage: Stage, given: Tensor | None, prefix: Tensor, count: int, seed: int) -> Tensor:
         """Return `count` new frames [K, count] of one window, after a prefix [K, T]."""
-        sampling = replace(self.configs[stage].sampling, seed=seed)
+        return self.generate_many(stage, [(given, prefix, count)], [seed])[0]
+
+    @torch.no_grad()
+    def generate_many(
+        self, stage: Stage, parts: Sequence[tuple[Tensor | None, Tensor, int]], seeds: Sequence[int]
+    ) -> list[Tensor]:
+        """Return new frames [K, count] for each (given, prefix [K, T], count), all at once; each is within a window."""
+        counts = torch.tensor([count for _, _, count in parts])
+        batch = collate([self.stages.sequence(stage, given, prefix, ended=False) for given, prefix, _ in parts])
+        hidden = torch.full((len(parts),), stage == "coarse" and self.blind)
+        if self.configs[stage].sampling.guidance != 1:
+            batch, hidden = batch.twice(), torch.cat((hidden, torch.ones_like(hidden)))
+        batch.frames = hide_conditions(batch, hidden, self.stages.vocabulary.fill)
         request = GenerationRequest(
             legal=self.stages.legal(stage),
-            min_frames=torch.tensor([count]),
-            max_frames=torch.tensor([count]),
+            min_frames=counts,
+            max_frames=counts,
             target_role=ROLES.index("target"),
-            sampling=sampling,
-            generators=make_generators([seed]),
+            sampling=replace(self.configs[stage].sampling, seed=seeds[0]),
+            generators=make_generators(list(seeds)),
         )
-        batch = collate([self.stages.sequence(stage, given, prefix, ended=False)])
-        return self.stages.codes(stage, self.models[stage].generate(batch, request)[0])
+        return [self.stages.codes(stage, frames) for frames in self.models[stage].generate(batch, request)]
 
-    def _prompt(self, prompt: Audio | None) -> tuple[np.ndarray, Tensor, Tensor]:
+    def read(self, prompt: Audio | None) -> tuple[np.ndarray, Tensor, Tensor]:
         """Return the samples [N], the semantic ids [T] and the codes [K, T] of a recording; its whole frames alone."""
         num_codebooks = self.stages.vocabulary.num_codebooks
         if prompt is None:
@@ -184,7 +202,7 @@ class AudioLMEngine:
         return samples.numpy(), ids[:count, 0], codes[:count].t()
 
     @torch.no_grad()
-    def _decode(self, codes: Tensor) -> np.ndarray:
+    def decode(self, codes: Tensor) -> np.ndarray:
         """Return the samples [N] of codes [K, T]."""
         return self.codec.decode(codes[None])[0, 0].float().clamp(-1, 1).cpu().numpy()
 

@@ -20,13 +20,19 @@ from uniaudio.data.synthesize.speakers import speakers
 from uniaudio.data.synthesize.speech import Utterance, needs, speak
 from uniaudio.engines.audiolm import AudioLMEngine
 from uniaudio.errors import InputError
-from uniaudio.evaluate.heard import Heard
+from uniaudio.evaluate.heard import Heard, like
+from uniaudio.evaluate.metrics import left_out
 from uniaudio.evaluate.metrics.joins import CLICK_DB, join_click
+from uniaudio.evaluate.metrics.visqol import visqol
 from uniaudio.evaluate.metrics.wer import character_error_rate, word_error_rate
+from uniaudio.evaluate.phone_gram import PhoneJudge
 from uniaudio.sequence.batch import collate
 from uniaudio.tokenizers.codec import CodecTokenizer
 
 VOWELS = "aeiouy"
+_DISAGREEING = {"is": "are", "are": "is", "was": "were", "were": "was", "has": "have", "have": "has", "does": "do"}
+_SUBJECTS = frozenset("he she it we they you who".split())
+_BEFORE_OTHERS = frozenset("a an the his her its my our their your to of in on at with for from by into".split())
 LEVEL_SECONDS = 1.0  # compared before and after a seam
 MAX_LEVEL_DB = 3.0
 _EDGE = 4  # hops of 10 ms at both ends of a clip, where the zeros around it are a change
@@ -60,6 +66,32 @@ def order_pairs(count: int, seed: int = 0) -> list[tuple[str, str]]:
             mixed = chooser.sample(words, len(words))
         pairs.append((" ".join(words) + ".", " ".join(mixed) + "."))
     return pairs
+
+
+def grammar_pairs(count: int, seed: int = 0) -> list[tuple[str, str]]:
+    """Return (test sentence, the same with one error of grammar): a verb that does not agree with its pronoun, or else
+    an article, possessive or preposition after the word that it belongs before."""
+    chooser = random.Random(seed)
+    lines = [line for line in all_sentences() if split_of(line) == "test"]
+    pairs: list[tuple[str, str]] = []
+    for line in chooser.sample(lines, len(lines)):
+        words = line.lower().strip(".!?").replace(",", "").split()
+        wrong = _ungrammatical(words, chooser)
+        if wrong != words and len(pairs) < count:
+            pairs.append((" ".join(words) + ".", " ".join(wrong) + "."))
+    return pairs
+
+
+def _ungrammatical(words: list[str], chooser: random.Random) -> list[str]:
+    """Return words with one error; as they are where no rule applies."""
+    for at in range(1, len(words)):
+        if words[at - 1] in _SUBJECTS and words[at] in _DISAGREEING:
+            return [*words[:at], _DISAGREEING[words[at]], *words[at + 1 :]]
+    places = [at for at in range(len(words) - 1) if words[at] in _BEFORE_OTHERS]
+    if not places:
+        return words
+    at = chooser.choice(places)
+    return [*words[:at], words[at + 1], words[at], *words[at + 2 :]]
 
 
 def prefers_first(engine: AudioLMEngine, pairs: Sequence[tuple[str, str]], seed: int = 0) -> float:
@@ -134,11 +166,13 @@ class Voices:
 
 
 def kept(engine: AudioLMEngine, voices: Voices, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Return "wer", "cer" and "speaker" (accuracy) of recordings, after the codec, and said again without and with a
-    prompt of the speaker."""
+    """Return "wer", "cer", "speaker" (accuracy) and "visqol" of recordings, after the codec, and said
+    again without (what semantic tokens alone say) and with a prompt of the speaker. ViSQOL is NaN where its package
+    is missing."""
     tokenizer, said, heard = CodecTokenizer(engine.codec), [], {}
+    judged = left_out("visqol") is None
     for index, (row, prompt) in enumerate(voices.cases()):
-        audio = read_audio(row.audio)
+        audio = read_audio(row.audio, mono=True)
         ids = tokenizer.encode(audio).ids
         assert ids is not None
         ways = {
@@ -150,34 +184,52 @@ def kept(engine: AudioLMEngine, voices: Voices, seed: int = 0) -> dict[str, dict
         said.append(row.text)
         for way, made in ways.items():
             right = float(voices.nearest(made) == row.speaker)
-            heard.setdefault(way, []).append((Heard(made).words, right))
+            quality = visqol(audio, like(audio, made)) if judged else math.nan
+            heard.setdefault(way, []).append((Heard(made).words, right, quality))
     return {
         way: {
-            "wer": word_error_rate(said, [words for words, _ in results]),
-            "cer": character_error_rate(said, [words for words, _ in results]),
-            "speaker": float(np.mean([right for _, right in results])),
+            "wer": word_error_rate(said, [words for words, _, _ in results]),
+            "cer": character_error_rate(said, [words for words, _, _ in results]),
+            "speaker": float(np.mean([right for _, right, _ in results])),
+            "visqol": float(np.mean([quality for _, _, quality in results])),
         }
         for way, results in heard.items()
     }
 
 
-def continued(engine: AudioLMEngine, voices: Voices, seconds: float = 7.0, seed: int = 0) -> dict[str, float]:
+def continued(
+    engine: AudioLMEngine, voices: Voices, phones: PhoneJudge, seconds: float = 7.0, seed: int = 0
+) -> dict[str, float]:
     """Return what 3 s prompts lead to: the share of continuations in the prompt's "speaker"'s voice, "words" heard a
-    second, and the shares of seams without a "click", within 3 dB in "level" and in spectral "flux" like the rest."""
+    second, the shares of seams without a "click", within 3 dB in "level" and in spectral "flux" like the rest, and how
+    many bits a phone a held-out trigram needs for the continuations ("bits"), for their phones in random order
+    ("bits_random") and for the recordings that the prompts are of ("bits_recorded")."""
     figures: dict[str, list[float]] = {}
+    rests: list[Audio] = []
+    recordings = [read_audio(row.audio, mono=True) for row, _ in voices.cases()]
     for index, (row, prompt) in enumerate(voices.cases()):
         made = engine.continuation(prompt, seconds, seed + index)
-        rest = Audio(made.samples[:, prompt.samples.shape[1] :], made.sample_rate)
+        rest = Audio(np.ascontiguousarray(made.samples[:, prompt.samples.shape[1] :]), made.sample_rate)
+        rests.append(rest)
         one = {
             "speaker": float(voices.nearest(rest) == row.speaker),
             "words": len(Heard(rest).words.split()) / seconds,
-            "click": float(join_click(made, prompt.seconds) <= CLICK_DB),
-            "level": float(abs(level_change(made, prompt.seconds)) <= MAX_LEVEL_DB),
-            "flux": float(flux_at(made, prompt.seconds) <= 1),
+            **seam(made, prompt.seconds),
         }
         for name, value in one.items():
             figures.setdefault(name, []).append(value)
-    return {name: float(np.mean(values)) for name, values in figures.items()}
+    bits, mixed = phones.bits(rests)
+    told = {"bits": bits, "bits_random": mixed, "bits_recorded": phones.bits(recordings)[0]}
+    return {name: float(np.mean(values)) for name, values in figures.items()} | told
+
+
+def seam(audio: Audio, seconds: float) -> dict[str, float]:
+    """Return whether (1 or 0) a seam has no "click", a "level" within 3 dB and a "flux" within that of the clip."""
+    return {
+        "click": float(join_click(audio, seconds) <= CLICK_DB),
+        "level": float(abs(level_change(audio, seconds)) <= MAX_LEVEL_DB),
+        "flux": float(flux_at(audio, seconds) <= 1),
+    }
 
 
 def level_change(audio: Audio, seconds: float) -> float:

@@ -22,6 +22,7 @@ RECIPES: dict[str, str] = {
     "audiolm_semantic_paper": "the first stage in the paper's sizes",
     "audiolm_coarse_paper": "the second stage in the paper's sizes",
     "audiolm_fine_paper": "the third stage in the paper's sizes",
+    "audiolm_detector": "the detector of what an AudioLM model made (corpus: its clips)",
     "hubert_mini": "the network behind semantic tokens, on made speech and singing (corpus: a folder of recordings)",
     "event_judge": "the offline judge of sound and music (corpus: a folder of made sound and music of its own)",
     "latent_autoencoder": "AudioLDM 2's autoencoder of log-mels (corpus: a folder of recordings)",
@@ -71,6 +72,10 @@ def run(
         from uniaudio.recipes.finetune import train_finetune
 
         train_finetune(overrides, _needed(corpus, name), folder, minutes)
+    elif name == "audiolm_detector":
+        from uniaudio.recipes.audiolm_detector import train_detector
+
+        train_detector(overrides, _needed(corpus, name), folder, minutes)
     elif name.startswith("audiolm_"):
         from uniaudio.recipes import audiolm
 
@@ -89,16 +94,22 @@ def run(
 
 
 def tokenize(
-    manifest: Path, out: Path, model: str, workers: int = 0, ray: str | None = None, bfloat16: bool = False
+    manifest: Path,
+    out: Path,
+    model: str,
+    workers: int = 0,
+    ray: str | None = None,
+    bfloat16: bool = False,
+    only_semantic: bool = False,
 ) -> None:
     """Write the token shards `out`/train, dev and test of a corpus or of examples; `model` is a run folder or engine.
 
     `workers` processes do it here (0: this one), or the Ray cluster at the address `ray`; `bfloat16` is faster and less
-    exact.
+    exact; `only_semantic` makes semantic tokens of recordings and no codes.
     """
     from uniaudio.recipes.codec import tokenize_corpus
 
-    tokenize_corpus(manifest, out, model, workers, ray, bfloat16)
+    tokenize_corpus(manifest, out, model, workers, ray, bfloat16, only_semantic)
 
 
 def evaluate(

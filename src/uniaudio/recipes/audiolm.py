@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from uniaudio import checkpoint, config
+from uniaudio import checkpoint, config, weights
 from uniaudio.data.loader import Batches
 from uniaudio.data.shards import Shards
 from uniaudio.data.stages import StageReader
@@ -55,7 +55,7 @@ class StageRecipe:
     num_codebooks: int = 6
     codebook_size: int = 1024
     num_coarse: int = 6
-    num_semantic: int = 100
+    num_semantic: int = 50
     dedup: bool = False
     window_seconds: float = 10.0
     join: bool = True
@@ -90,17 +90,32 @@ class StageRecipe:
 
 
 # The shipped sizes: repeats kept, and all codebooks in one multi-scale stage (docs/decisions/0016-audiolm.md).
+# The steps are enough where it begins with the weights of uniaudio-mini (`start=uniaudio-mini`).
 _CODES = StageRecipe(
-    window_seconds=6.0,
+    window_seconds=10.0,
     order="multiscale",
     global_=TransformerConfig(width=384, layers=6, heads=6),
     vector_dim=384,
-    objective=LMObjectiveConfig(history_dropout=0.05, local_share=0.3),
+    frame_budget=1600,
+    objective=LMObjectiveConfig(
+        slot_weights=(2.0, 1.5, 1.0, 1.0, 1.0, 1.0), history_dropout=0.05, condition_dropout=0.1, local_share=0.3
+    ),
+    loop=LoopConfig(
+        steps=300, ema_decay=0.98, optim=OptimConfig(lr=6e-4, warmup_steps=10, schedule="wsd", decay_share=0.4)
+    ),
 )
 MINI: dict[Stage, StageRecipe] = {
-    "semantic": StageRecipe(),
+    "semantic": StageRecipe(
+        global_=TransformerConfig(width=192, layers=6, heads=4), loop=LoopConfig(steps=600, ema_decay=0.99, optim=_MUON)
+    ),
     "coarse": _CODES,
-    "fine": replace(_CODES, num_coarse=3, window_seconds=3.0, join=False),
+    "fine": replace(
+        _CODES,
+        num_coarse=3,
+        window_seconds=3.0,
+        join=False,
+        objective=replace(_CODES.objective, slot_weights=()),
+    ),
 }
 # The paper's: 12 codebooks of which 4 are coarse, 1024 semantic tokens without repeats, crops of 30, 10 and 3 s. A step
 # has about 256 crops, in 16 parts.
@@ -170,7 +185,8 @@ def train_stage(
     if recipe.start is not None:
         _start_from(model, recipe.start)
     legal, fill = stages.legal(stage), stages.vocabulary.fill
-    objective = _StageObjective(model, legal, batches.draw, recipe.objective, fill)
+    loss = replace(recipe.objective, slot_weights=recipe.objective.slot_weights[: sizes.num_slots])
+    objective = _StageObjective(model, legal, batches.draw, loss, fill)
     objective.stage = {"name": stage, "window": recipe.window, **_tokens_of(recipe)}
     train(objective, recipe.loop.ending_after(minutes), folder)
 
@@ -207,12 +223,17 @@ def _start_from(model: orders.AnyLM, name_or_folder: str) -> None:
     checkpoint.load_into(model, tensors)
 
 
-def assemble(tokenizers: str, runs: Mapping[str, Path], name: str, mean_run: float = 2.0) -> AudioLMEngine:
+def assemble(
+    tokenizers: str, runs: Mapping[str, Path], name: str, mean_run: float = 2.0, tokens: str | None = None
+) -> AudioLMEngine:
     """Return the engine of a codec with semantic tokens and of a run per stage (their averaged weights).
 
-    Raises InputError for a codec without semantic tokens and for runs that do not fit it or one another.
+    `tokens` is another model whose semantic tokens are used. Raises InputError for a codec without semantic tokens and
+    for runs that do not fit it or one another.
     """
     codec, semantic = load_tokenizers(tokenizers)
+    if tokens is not None:
+        semantic = load_tokenizers(tokens)[1]
     if semantic is None:
         raise InputError(f"{tokenizers} has no semantic tokens, which AudioLM needs: choose another codec")
     models, configs, common = {}, {}, set()
@@ -248,6 +269,7 @@ def main() -> int:
     """Assemble a model folder from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--codec", default="uniaudio-codec", help="a codec with semantic tokens (uniaudio-codec)")
+    parser.add_argument("--tokens", help="a model whose semantic tokens are used in place of the codec's")
     for stage in ORDER:
         parser.add_argument(f"--{stage}", type=Path, help=f"the run of the {stage} stage")
     parser.add_argument("--name", default="audiolm-mini")
@@ -256,7 +278,9 @@ def main() -> int:
     options = parser.parse_args()
     try:
         runs = {stage: run for stage in ORDER if (run := getattr(options, stage)) is not None}
-        save_audiolm(options.out, assemble(options.codec, runs, options.name), options.card.read_text(encoding="utf-8"))
+        engine = assemble(options.codec, runs, options.name, tokens=options.tokens)
+        shared = options.codec if options.codec in weights.names() else None
+        save_audiolm(options.out, engine, options.card.read_text(encoding="utf-8"), shared)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,21 +1,30 @@
-"""Judge an AudioLM model: tokens, words and their order, words and voice kept, seams, in one table by the paper's."""
+"""Judge an AudioLM model: tokens, words, sentences, words and voice kept, continuations, in one table by the paper's.
+
+python -m uniaudio.recipes.audiolm_probes --model audiolm-mini --data corpora/made/speech
+"""
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from uniaudio.engines.audiolm import AudioLMEngine
 from uniaudio.engines.audiolm_folder import load_audiolm
 from uniaudio.errors import InputError
-from uniaudio.evaluate.audiolm import Voices, continued, kept, order_pairs, prefers_first, word_pairs
-from uniaudio.evaluate.semantic import evaluate_semantic
+from uniaudio.evaluate.audiolm import Voices, continued, grammar_pairs, kept, order_pairs, prefers_first, word_pairs
+from uniaudio.evaluate.phone_gram import PhoneJudge
+from uniaudio.evaluate.piano import piano_continued, piano_rows
+from uniaudio.evaluate.semantic import evaluate_semantic, held_out
 
-# Figure -> the paper's (tables I to IV of 2209.03143); "-": it has none, or one that nothing here compares to.
-PAPER = {
+Figures = dict[str, str]
+
+# Figure -> the paper's (tables I to V of 2209.03143); "-": it has none, or one that nothing here compares to.
+PAPER: Figures = {
     "ABX within / across speakers, semantic tokens (%)": "6.7 / 7.6",
     "ABX within / across speakers, codec codes (%)": "17.8 / 26.6",
     "word preferred to non-word (%)": "71.5",
-    "sentence preferred to its words in another order (%)": "- (64.7 grammatical)",
+    "sentence preferred to one with an error of grammar (%)": "64.7",
+    "sentence preferred to its words in another order (%)": "-",
     "WER / CER, recordings (%)": "2.5 / 0.8",
     "WER / CER, codec (%)": "2.6 / 0.9",
     "WER / CER, acoustic generation (%)": "6.0 / 3.4",
@@ -23,49 +32,116 @@ PAPER = {
     "speaker, codec (%)": "100.0",
     "speaker, acoustic generation without prompt (%)": "3.2",
     "speaker, acoustic generation with a prompt (%)": "-",
+    "ViSQOL, codec / semantic tokens alone": "3.9 / 1.1",
     "speaker, continuation (%)": "92.6",
     "words heard a second, continuation": "-",
+    "bits a phone by a held-out trigram: recordings / continuations / random order": "-",
     "seams without a click / level within 3 dB / flux as elsewhere (%)": "-",
+    "key / tempo kept, recording (%)": "-",
+    "key / tempo kept, model (%)": "-",
+    "key / tempo kept, acoustic only (%)": "-",
+    "pitch classes: correlation with the prompt's, recording / model / acoustic only": "-",
+    "seams on piano without a click / level within 3 dB / flux as elsewhere (%)": "-",
 }
 
 
-def judge(engine: AudioLMEngine, corpus: Path, pairs: int, limit: int, seed: int = 0) -> dict[str, str]:
-    """Return our figures by the names of `PAPER`, on held-out speech of a corpus."""
-    tokens = evaluate_semantic(engine.semantic, engine.codec, corpus, limit=10 * limit, seed=seed)
-    voices = Voices(corpus, limit, seed)
-    ways, went_on = kept(engine, voices, seed), continued(engine, voices, seed=seed)
-    words = prefers_first(engine, word_pairs(pairs, seed), seed)
-    order = prefers_first(engine, order_pairs(pairs, seed), seed)
+def percent(*values: float) -> str:
+    """Return shares as percentages."""
+    return " / ".join(f"{100 * value:.1f}" for value in values)
 
-    def percent(*values: float) -> str:
-        return " / ".join(f"{100 * value:.1f}" for value in values)
 
-    abx = {one: percent(tokens[one]["abx_within"], tokens[one]["abx_across"]) for one in ("semantic", "codec")}
-    rates = {name: percent(way["wer"], way["cer"]) for name, way in ways.items()}
-    right = {name: percent(way["speaker"]) for name, way in ways.items()}
-    seams = percent(went_on["click"], went_on["level"], went_on["flux"])
-    spoken = [rates[name] for name in ("original", "codec", "unprompted", "prompted")]
-    named = [right[name] for name in ("codec", "unprompted", "prompted")]
-    figures = [abx["semantic"], abx["codec"], percent(words), percent(order), *spoken, *named]
-    figures += [percent(went_on["speaker"]), f"{went_on['words']:.2f}", seams]
-    return dict(zip(PAPER, figures, strict=True))
+def judge_tokens(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Figures:
+    """Return the ABX errors of semantic tokens and codec codes."""
+    found = evaluate_semantic(engine.semantic, engine.codec, corpus, limit, seed)
+    names = {"semantic": "semantic tokens", "codec": "codec codes"}
+    return {
+        f"ABX within / across speakers, {name} (%)": percent(found[one]["abx_within"], found[one]["abx_across"])
+        for one, name in names.items()
+    }
+
+
+def judge_pairs(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Figures:
+    """Return how often the semantic stage prefers what is right, of `limit` pairs of each kind."""
+    kinds = {"word preferred to non-word": word_pairs}
+    kinds |= {"sentence preferred to one with an error of grammar": grammar_pairs}
+    kinds |= {"sentence preferred to its words in another order": order_pairs}
+    return {f"{name} (%)": percent(prefers_first(engine, pairs(limit, seed), seed)) for name, pairs in kinds.items()}
+
+
+def judge_said(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Figures:
+    """Return what of `limit` recordings is kept by the codec and when they are said again."""
+    ways = kept(engine, Voices(corpus, limit, seed), seed)
+    names = {"original": "recordings", "codec": "codec", "unprompted": "acoustic generation"}
+    names |= {"prompted": "acoustic generation with a prompt"}
+    figures = {f"WER / CER, {name} (%)": percent(ways[way]["wer"], ways[way]["cer"]) for way, name in names.items()}
+    named = {"codec": "codec", "unprompted": "acoustic generation without prompt", "prompted": names["prompted"]}
+    figures |= {f"speaker, {name} (%)": percent(ways[way]["speaker"]) for way, name in named.items()}
+    quality = f"{ways['codec']['visqol']:.2f} / {ways['unprompted']['visqol']:.2f}"
+    return figures | {"ViSQOL, codec / semantic tokens alone": quality}
+
+
+def judge_continued(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Figures:
+    """Return what `limit` prompts of 3 s lead to."""
+    phones = PhoneJudge(engine.semantic, held_out(corpus, 400, seed, "dev"))
+    found = continued(engine, Voices(corpus, limit, seed), phones, seed=seed)
+    bits = " / ".join(f"{found[name]:.2f}" for name in ("bits_recorded", "bits", "bits_random"))
+    return {
+        "speaker, continuation (%)": percent(found["speaker"]),
+        "words heard a second, continuation": f"{found['words']:.2f}",
+        "bits a phone by a held-out trigram: recordings / continuations / random order": bits,
+        "seams without a click / level within 3 dB / flux as elsewhere (%)": percent(
+            *(found[name] for name in ("click", "level", "flux"))
+        ),
+    }
+
+
+def judge_piano(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Figures:
+    """Return what the continuations of `limit` piano prompts of 3 s keep."""
+    found = piano_continued(engine, piano_rows(corpus, limit), seed=seed)
+    ways = ("recording", "model", "acoustic only")
+    figures = {f"key / tempo kept, {way} (%)": percent(found[way]["key"], found[way]["tempo"]) for way in ways}
+    chroma = " / ".join(f"{found[way]['chroma']:.2f}" for way in ways)
+    seams = percent(*(found["model"][name] for name in ("click", "level", "flux")))
+    return figures | {
+        "pitch classes: correlation with the prompt's, recording / model / acoustic only": chroma,
+        "seams on piano without a click / level within 3 dB / flux as elsewhere (%)": seams,
+    }
+
+
+# Probe -> what it asks, and of how many recordings, pairs or prompts.
+PROBES: dict[str, tuple[Callable[[AudioLMEngine, Path, int, int], Figures], int]] = {
+    "tokens": (judge_tokens, 240),
+    "pairs": (judge_pairs, 200),
+    "said": (judge_said, 24),
+    "continued": (judge_continued, 24),
+    "piano": (judge_piano, 19),
+}
+SPEECH = ("tokens", "pairs", "said", "continued")
 
 
 def main() -> int:
     """Print the table of a model."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="the folder of an AudioLM model")
-    parser.add_argument("--data", type=Path, required=True, help="a corpus of made speech, with phone times")
-    parser.add_argument("--pairs", type=int, default=200, help="pairs of words, and of sentences (200)")
-    parser.add_argument("--limit", type=int, default=24, help="recordings said again, and prompts gone on from (24)")
+    parser.add_argument("--model", required=True, help="an AudioLM model")
+    about = "a corpus of made speech with phone times; of made music for the probe `piano`"
+    parser.add_argument("--data", type=Path, required=True, help=about)
+    parser.add_argument("--only", default=",".join(SPEECH), help=f"some of {','.join(PROBES)} (all of speech)")
+    parser.add_argument("--limit", type=int, help="recordings, pairs or prompts of each probe (as many as usual)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    figures: Figures = {}
     try:
-        figures = judge(load_audiolm(options.model), options.data, options.pairs, options.limit, options.seed)
+        unknown = [name for name in options.only.split(",") if name not in PROBES]
+        if unknown:
+            raise InputError(f"unknown probe {unknown[0]!r}: use some of {', '.join(PROBES)}")
+        engine = load_audiolm(options.model)
+        for name in options.only.split(","):
+            probe, usual = PROBES[name]
+            figures |= probe(engine, options.data, options.limit or usual, options.seed)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    width = max(map(len, PAPER))
+    width = max(map(len, figures))
     print(f"| {'figure':{width}} | {options.model} | AudioLM |\n|{'-' * (width + 2)}|---|---|")
     print("\n".join(f"| {name:{width}} | {value} | {PAPER[name]} |" for name, value in figures.items()))
     return 0

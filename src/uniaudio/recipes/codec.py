@@ -107,24 +107,35 @@ def _corpora(folder: Path) -> list[Path]:
 
 
 def tokenize_corpus(
-    manifest: Path, out: Path, model: str, workers: int = 0, ray: str | None = None, bfloat16: bool = False
+    manifest: Path,
+    out: Path,
+    model: str,
+    workers: int = 0,
+    ray: str | None = None,
+    bfloat16: bool = False,
+    only_semantic: bool = False,
 ) -> None:
     """Write the token shards of a corpus or of examples that are not there yet, with the tokenizers of a model.
 
-    `bfloat16` computes the codec's matrix products in bfloat16: faster on many processors, and some codes differ.
+    `bfloat16` computes the codec's matrix products in bfloat16: faster on many processors, and some codes differ. With
+    `only_semantic` there are no codes.
 
     Raises InputError as `uniaudio.data.tokenize.tokenize` does.
     """
-    digest = _tokenizer_digest(load_encoder(model))
-    tokenize(manifest, out, functools.partial(load_encoder, model, bfloat16), digest, workers=workers, ray=ray)
+    digest = _tokenizer_digest(load_encoder(model)) + ("-semantic" if only_semantic else "")
+    load = functools.partial(load_encoder, model, bfloat16, only_semantic)
+    tokenize(manifest, out, load, digest, workers=workers, ray=ray)
 
 
-def load_encoder(model: str, bfloat16: bool = False) -> Encoder:
+def load_encoder(model: str, bfloat16: bool = False, only_semantic: bool = False) -> Encoder:
     """Return the tokenizers of a codec run or of an engine, on the GPU if there is one."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     is_run = (Path(model) / "checkpoint").is_dir()
     codec, semantic, captions = (load_codec(model)[0], None, None) if is_run else _load_model(model)
-    return Encoder((codec.in_bfloat16() if bfloat16 else codec).to(device), semantic, captions, device)
+    if only_semantic and semantic is None:
+        raise InputError(f"{model} has no semantic tokens: give a model that has them")
+    codec = (codec.in_bfloat16() if bfloat16 else codec).to(device)
+    return Encoder(codec, semantic, captions, device, only_semantic)
 
 
 def _load_model(model: str) -> tuple[Codec, SemanticTokenizer | None, Callable[[], CaptionTokenizer]]:

@@ -19,6 +19,7 @@ from uniaudio.evaluate.semantic import evaluate_semantic
 from uniaudio.recipes import building
 from uniaudio.recipes.codec import load_codec
 from uniaudio.ssl.hubert import Hubert, HubertConfig, HubertFrames
+from uniaudio.tokenizers.pitch_features import PitchFeatures
 from uniaudio.tokenizers.semantic import MelFeatures, ProjectedFeatures, SemanticFeatures, SemanticTokenizer
 from uniaudio.train.loop import LoopConfig, train
 from uniaudio.train.objectives.ssl import HubertObjective, HubertObjectiveConfig, LabelledSpeech
@@ -177,11 +178,25 @@ def fit_semantic(run: str | Path, corpus: Path, out: Path, fit: SemanticFit | No
     return tokenizer
 
 
+def fit_pitch(corpus: Path, out: Path, num_ids: int, num_recordings: int = 300, seed: int = 0) -> SemanticTokenizer:
+    """Write the tokenizer folder `out`: clusters of `PitchFeatures` of random training recordings of a corpus of music.
+
+    Raises InputError for too few recordings.
+    """
+    rows = read_manifest(corpus, "train")
+    chosen = random.Random(seed).sample(rows, min(num_recordings, len(rows)))
+    recordings = (read_audio(row.audio, mono=True) for row in chosen)
+    tokenizer = SemanticTokenizer.fit(PitchFeatures(), recordings, num_ids, seed)
+    tokenizer.save(out)
+    return tokenizer
+
+
 def main() -> int:
     """Fit a tokenizer to a layer of a run, or judge one, from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--run", help="fit a tokenizer to this run's network")
+    parser.add_argument("--pitch", action="store_true", help="fit tokens of music to what is played, without a network")
     parser.add_argument("--layer", type=int, default=SemanticFit.layer)
     parser.add_argument("--ids", type=int, default=SemanticFit.num_ids)
     parser.add_argument("--directions", type=int, default=SemanticFit.directions)
@@ -194,6 +209,8 @@ def main() -> int:
         if options.run is not None:
             fit = SemanticFit(layer=options.layer, num_ids=options.ids, directions=options.directions)
             fit_semantic(options.run, options.corpus, options.out, fit)
+        if options.pitch:
+            fit_pitch(options.corpus, options.out, options.ids)
         if options.judge is not None:
             codec = load_codec(options.judge)[0]
             tokenizer = SemanticTokenizer.load(options.out)

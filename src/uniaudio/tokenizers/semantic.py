@@ -22,6 +22,7 @@ from uniaudio.ssl.invariance import least_disturbed
 from uniaudio.ssl.kmeans import fit_kmeans, nearest, standardiser
 from uniaudio.tokenizers.base import Item, count_frames
 from uniaudio.tokenizers.codec import codec_samples
+from uniaudio.tokenizers.pitch_features import PitchFeatures
 
 if TYPE_CHECKING:
     from transformers import HubertModel
@@ -217,7 +218,7 @@ def make_features(settings: dict[str, Any], tensors: Mapping[str, Tensor] | None
         inner = {name.removeprefix(_INNER): value for name, value in given.items() if name != "matrix"}
         return ProjectedFeatures(make_features(of, inner), given["matrix"], centred)
 
-    kinds: dict[str, Any] = {"hubert": HubertFeatures, "mel": MelFeatures}
+    kinds: dict[str, Any] = {"hubert": HubertFeatures, "mel": MelFeatures, "pitch": PitchFeatures}
     kinds |= {"own_hubert": own_hubert, "projected": projected}
     arguments = dict(settings)
     kind = arguments.pop("kind", None)
