@@ -24,7 +24,8 @@ def shell_calls(path: Path) -> list[list[str]]:
 
 def recipe_configs() -> dict[str, Any]:
     """Return the config that `uniaudio train` starts from, for every recipe."""
-    from uniaudio.recipes import audioldm2, audiolm, audiolm_detector, codec, debug, event_judge, finetune, lm, ssl
+    from uniaudio.recipes import audioldm2, audioldm2_stages, audiolm, audiolm_detector, codec
+    from uniaudio.recipes import debug, event_judge, finetune, lm, ssl
 
     return {
         "codec_mini": codec.CodecRecipe(),
@@ -37,6 +38,7 @@ def recipe_configs() -> dict[str, Any]:
         "hubert_mini": ssl.HubertRecipe(),
         "event_judge": event_judge.EventJudgeRecipe(),
         **audioldm2.RECIPES,
+        **audioldm2_stages.RECIPES,
         "codec_debug": debug._LOOP,
         "tts_debug": debug._LOOP,
     }
@@ -55,7 +57,7 @@ def check_call(call: list[str]) -> None:
 
 def check_module(call: list[str], empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail unless `python -m uniaudio.recipes.NAME` takes these options; in the folder `empty` it finds nothing."""
-    modules = ("ship", "ssl", "audiolm", "audiolm_probes", "audiolm_detector")
+    modules = ("ship", "ssl", "audiolm", "audiolm_probes", "audiolm_detector", "audioldm2_data", "audioldm2_ship")
     assert call[:2] == ["python", "-m"] and call[2] in [f"uniaudio.recipes.{name}" for name in modules]
     monkeypatch.chdir(empty)
     monkeypatch.setattr(sys, "argv", call[2:])

@@ -28,6 +28,9 @@ RECIPES: dict[str, str] = {
     "latent_autoencoder": "AudioLDM 2's autoencoder of log-mels (corpus: a folder of recordings)",
     "latent_vocoder": "its vocoder (corpus: a folder of recordings)",
     "latent_audiomae": "its AudioMAE, whose features are the language of audio (corpus: a folder of recordings)",
+    "latent_diffusion": "its latent diffusion on the true language of audio (corpus: a folder of latents)",
+    "latent_bridge": "its bridge from conditions to the language of audio (corpus: a folder of latents)",
+    "latent_joint": "both together, from runs of the two (corpus: a folder of latents)",
     "codec_debug": "a tiny codec that overfits one batch in seconds (no corpus)",
     "tts_debug": "a tiny language model that overfits one batch in seconds (no corpus)",
 }
@@ -82,6 +85,10 @@ def run(
         _, stage, *size = name.split("_")
         recipe = (audiolm.PAPER if size else audiolm.MINI)[stage]
         audiolm.train_stage(stage, recipe, overrides, _needed(corpus, name), folder, minutes)
+    elif name in ("latent_diffusion", "latent_bridge", "latent_joint"):
+        from uniaudio.recipes.audioldm2_stages import train_stage
+
+        train_stage(name, overrides, _needed(corpus, name), folder, minutes)
     elif name.startswith("latent_"):
         from uniaudio.recipes import audioldm2
 

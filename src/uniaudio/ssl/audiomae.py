@@ -246,7 +246,7 @@ class MaeDecoderConfig:
     """Sizes of the decoder; in turns its blocks see windows of `window` x `window` patches and such windows shifted."""
 
     width: int = 128
-    blocks: int = 4
+    blocks: int = 2
     heads: int = 4
     window: int = 4
 

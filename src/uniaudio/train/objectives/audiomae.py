@@ -19,7 +19,7 @@ from uniaudio.train.objectives.codec import Recordings
 class AudioMaeObjectiveConfig:
     """`mask_share` of the patches are hidden. Raises InputError for no share and for a `batch_size` below 1."""
 
-    batch_size: int = 32
+    batch_size: int = 24
     mask_share: float = 0.8
     decoder: MaeDecoderConfig = field(default_factory=MaeDecoderConfig)
 

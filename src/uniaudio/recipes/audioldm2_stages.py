@@ -1,0 +1,109 @@
+"""The stages of AudioLDM 2 on computed latents: latent diffusion alone, the bridge alone, and both together."""
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from uniaudio import checkpoint, config
+from uniaudio.data.latents import INDEX, LatentSet
+from uniaudio.diffusion.bridge import Bridge, BridgeConfig
+from uniaudio.diffusion.denoiser import Denoiser, DenoiserConfig, NoiseConfig
+from uniaudio.diffusion.phones import TimedPhones, TimedPhonesConfig
+from uniaudio.errors import InputError
+from uniaudio.recipes import building
+from uniaudio.recipes.trained import averaged
+from uniaudio.train.loop import LoopConfig, train
+from uniaudio.train.objectives.latent import LatentObjective, LatentObjectiveConfig
+from uniaudio.train.optim import OptimConfig
+
+_DENOISER = DenoiserConfig(
+    latent_channels=16,
+    extra_channels=8,
+    loa_dim=192,
+    text_dim=384,
+    channels=(64, 128, 192),
+    attention=(False, False, True),
+    layers_per_block=1,
+    noise=NoiseConfig(prediction="v_prediction"),
+    snr_limit=5.0,
+)
+_BRIDGE = BridgeConfig(
+    conditions={"caption": 384, "voice": 192, "phones": 200},
+    loa_dim=192,
+    num_tokens=4,
+    width=256,
+    layers=4,
+    heads=4,
+    max_positions=320,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentRecipe:
+    """The run of a stage on a folder of latents. `start` are earlier runs whose networks this one begins with."""
+
+    denoiser: DenoiserConfig = _DENOISER
+    phones: TimedPhonesConfig = field(default_factory=TimedPhonesConfig)
+    bridge: BridgeConfig = _BRIDGE
+    objective: LatentObjectiveConfig = field(default_factory=LatentObjectiveConfig)
+    start: tuple[str, ...] = ()
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=2400,
+            ema_decay=0.998,
+            save_every_minutes=4.0,
+            optim=OptimConfig(lr=1e-3, warmup_steps=100, schedule="wsd", decay_share=0.3),
+        )
+    )
+
+
+def _stage(steps: int, lr: float, objective: LatentObjectiveConfig) -> LatentRecipe:
+    plain = LatentRecipe()
+    optim = replace(plain.loop.optim, lr=lr, warmup_steps=30, decay_share=0.5)
+    return replace(plain, objective=objective, loop=replace(plain.loop, steps=steps, ema_decay=0.995, optim=optim))
+
+
+RECIPES = {
+    "latent_diffusion": LatentRecipe(),
+    "latent_bridge": _stage(1500, 1e-3, LatentObjectiveConfig(stage="bridge", batch_size=32)),
+    "latent_joint": _stage(500, 2e-4, LatentObjectiveConfig(stage="joint")),
+}
+
+
+def train_stage(name: str, overrides: list[str], latents: Path, folder: Path, minutes: float | None) -> None:
+    """Run a recipe of `RECIPES` with overrides on a folder of latents.
+
+    Raises InputError for a folder that holds none, and for a start whose networks have other sizes.
+    """
+    recipe = config.override(RECIPES[name], overrides)
+    data = LatentSet(latents)
+    torch.manual_seed(recipe.loop.seed)
+    with building():
+        networks: dict[str, nn.Module] = {
+            "denoiser": Denoiser(recipe.denoiser),
+            "phones": TimedPhones(recipe.phones),
+            "bridge": Bridge(recipe.bridge),
+        }
+    for run in recipe.start:
+        start_from(networks, Path(run))
+    objective = LatentObjective(networks, data, grid_of(latents), recipe.objective)
+    train(objective, recipe.loop.ending_after(minutes), folder)
+
+
+def start_from(networks: dict[str, nn.Module], run: Path) -> None:
+    """Give networks the averaged weights that a run has for them; raises InputError when it has none."""
+    described, tensors = averaged(run)
+    found = [name for name in networks if name in described]
+    if not found:
+        raise InputError(f"{run} is no run of a stage of AudioLDM 2: give one of {', '.join(RECIPES)}")
+    for name in found:
+        checkpoint.load_into(networks[name], tensors, f"{name}.")
+
+
+def grid_of(latents: Path) -> tuple[int, int]:
+    """Return AudioMAE's patches along time and frequency, as a folder of latents knows them."""
+    height, width = json.loads((latents / INDEX).read_text(encoding="utf-8"))["grid"]
+    return int(height), int(width)
