@@ -11,6 +11,7 @@ import torch
 from tests.lm.test_language_models import END, NUM_IDS, SIZE, TARGET_ROLE, sequence
 
 from uniaudio.errors import InputError
+from uniaudio.lm import compiled
 from uniaudio.lm.compiled import CompiledLM, Prompt, Rows, can_compile
 from uniaudio.lm.continuous import ContinuousBatch
 from uniaudio.lm.interface import GenerationRequest, Legal
@@ -235,3 +236,15 @@ def test_which_models_can_be_compiled(monkeypatch: pytest.MonkeyPatch):
     assert not can_compile(PatternLM(sizes))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert not can_compile(lm)
+
+
+def test_small_work_takes_one_thread(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    small, exact = CompiledLM(make(), "int8"), CompiledLM(make())
+    assert [small.num_threads(rows) for rows in (1, 8)] == [1, 1]
+    assert [exact.num_threads(rows) for rows in (1, 2, 8)] == [1, 1, 4]
+    monkeypatch.setattr(compiled, "_SMALL_BYTES", 1)
+    assert [small.num_threads(1), exact.num_threads(1)] == [4, 4]
+    exact.session(legal_of(exact.lm), Sampling())
+    exact.session(legal_of(exact.lm), Sampling(), rows=8)
+    assert len(exact._sessions) == 1, "as many threads, the same session"

@@ -24,6 +24,7 @@ from uniaudio.nn.rotary import rotary_table
 Precision = Literal["float32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "int8")
 _PACKAGES = "onnx", "onnxruntime"
+_SMALL_BYTES, _FEW_ROWS = 512e6, 2  # below them a second thread costs more than it brings (benchmarks/decode.py)
 
 
 def can_compile(lm: LanguageModel) -> bool:
@@ -48,6 +49,7 @@ class CompiledLM:
         if precision not in PRECISIONS:
             raise InputError(f"unknown precision {precision!r}: use one of {', '.join(PRECISIONS)}")
         self.lm, self.config, self.precision = lm, lm.config, precision
+        self._num_bytes = sum(one.numel() for one in lm.parameters()) * (4 if precision == "float32" else 1)
         self._sessions: dict[Any, Any] = {}
         self._bytes: dict[Any, tuple[int, int]] = {}
 
@@ -56,24 +58,29 @@ class CompiledLM:
         return self.lm.losses(batch, legal, label_smoothing)
 
     @torch.no_grad()
-    def session(self, legal: Legal, sampling: Sampling) -> Any:
-        """Return the ONNX Runtime session for some legal ids and a sampling; built at the first call."""
+    def session(self, legal: Legal, sampling: Sampling, rows: int = 1) -> Any:
+        """Return the ONNX Runtime session for legal ids, a sampling and a number of rows; built at the first call."""
         import onnxruntime
 
         from uniaudio.lm.frame_graph import FrameGraphBuilder
 
-        kind = self._kind(legal, sampling)
-        if kind not in self._sessions:
+        kind, threads = self._kind(legal, sampling), self.num_threads(rows)
+        if (kind, threads) not in self._sessions:
             graph = FrameGraphBuilder(self.lm, kind).build()
             options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = torch.get_num_threads()
+            options.intra_op_num_threads = threads
             options.log_severity_level = 3  # it warns of buffers that are read and written in place, as they should be
             values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in graph.weights.values()]
             options.add_external_initializers(list(graph.weights), values)
             providers = ["CPUExecutionProvider"]
-            self._sessions[kind] = onnxruntime.InferenceSession(graph.model, options, providers=providers)
+            self._sessions[kind, threads] = onnxruntime.InferenceSession(graph.model, options, providers=providers)
             self._bytes[kind] = graph.stored_bytes, graph.read_bytes
-        return self._sessions[kind]
+        return self._sessions[kind, threads]
+
+    def num_threads(self, rows: int) -> int:
+        """Return with how many threads a batch of so many rows is computed: torch's number, or one for small work."""
+        small = self._num_bytes < _SMALL_BYTES and (self.precision == "int8" or rows <= _FEW_ROWS)
+        return 1 if small else torch.get_num_threads()
 
     def weight_bytes(self, legal: Legal, sampling: Sampling) -> tuple[int, int]:
         """Return the bytes of the matrices of a session: each once, and as often as a frame reads them."""
@@ -174,7 +181,7 @@ class Rows:
         for layer in range(sizes.layers):
             for part, name in enumerate((f"key_{layer}", f"value_{layer}")):
                 inputs[name] = outputs[f"{name}_out"] = self.cache[layer, part]
-        self._session = compiled.session(legal, sampling)
+        self._session = compiled.session(legal, sampling, rows)
         self._binding = self._session.io_binding()
         self._kept = inputs, outputs  # the binding knows addresses only
         for one in self._session.get_inputs():
