@@ -98,7 +98,8 @@ _EVENT_END_OF_LIST, _EVENT_PHONEME = 0, 7
 _UTF8 = 1
 _RATE = 1
 _VOICE = "en-us"
-_IPA_SEPARATED = (ord("_") << 8) | 0x02
+_IPA = 0x02
+_IPA_SEPARATED = (ord("_") << 8) | _IPA
 
 
 class Espeak:
@@ -147,13 +148,22 @@ class Espeak:
 
     def phones(self, words: str) -> list[str]:
         """Return the phones of a clean piece of text, without any mark."""
+        symbols = [symbol for clause in self._read(words, _IPA_SEPARATED) for symbol in re.split(r"[_\s]+", clause)]
+        return [phone for symbol in symbols for phone in normalise_phone(symbol)]
+
+    def ipa(self, words: str) -> str:
+        """Return a clean piece of text in IPA as espeak writes it, with stress, words apart, without any mark."""
+        return " ".join(clause.strip() for clause in self._read(words, _IPA))
+
+    def _read(self, words: str, mode: int) -> list[str]:
+        """Return what espeak reads in each clause."""
         pointer = ctypes.c_char_p(words.encode())
-        symbols: list[str] = []
+        clauses_read: list[str] = []
         with self._lock:
             while pointer.value:  # each call reads one clause and moves the pointer; None at the end
-                answer = self._library.espeak_TextToPhonemes(ctypes.byref(pointer), _UTF8, _IPA_SEPARATED)
-                symbols += re.split(r"[_\s]+", (answer or b"").decode(errors="ignore"))
-        return [phone for symbol in symbols for phone in normalise_phone(symbol)]
+                answer = self._library.espeak_TextToPhonemes(ctypes.byref(pointer), _UTF8, mode)
+                clauses_read.append((answer or b"").decode(errors="ignore"))
+        return clauses_read
 
     def synthesise(
         self, text: str, variant: str = "", words_per_minute: int | None = None
@@ -220,6 +230,17 @@ def phonemes(text: str) -> list[str]:
     if result[-1] == ",":
         result[-1] = "."
     return result
+
+
+def ipa(text: str) -> str:
+    """Return an English text in IPA with stress and its marks, as phonemizer's espeak backend writes it.
+
+    Raises InputError for a text that cannot be spoken (see `clauses`).
+    """
+    parts = [espeak().ipa(words) + mark for words, mark in clauses(text) if words]
+    if not parts:
+        raise InputError(NOTHING_TO_SPEAK)
+    return " ".join(parts)
 
 
 def timed_phonemes(text: str) -> tuple[list[TimedPhone], tuple[np.ndarray, int]]:
