@@ -59,7 +59,7 @@ def _build(loaded: checkpoint.Checkpoint) -> TokenEngine:
     if caption is not None and not isinstance(caption, str):
         raise TypeError("caption must be a text")
     _check_fit(vocabulary, codec_config, lm_config)
-    with _Unfilled():
+    with Unfilled():
         codec, lm, durations = Codec(codec_config), orders.build(lm_config), None
         parts: dict[str, nn.Module] = {"codec": codec, "lm": lm}
         if data["duration"] is not None:
@@ -74,7 +74,7 @@ def _build(loaded: checkpoint.Checkpoint) -> TokenEngine:
     return TokenEngine(name, tuple(tasks), codec, lm, Layout(vocabulary), reader, sampling, task_sampling)
 
 
-class _Unfilled(TorchFunctionMode):
+class Unfilled(TorchFunctionMode):
     """Inside, random weights are not drawn: those of the checkpoint replace them all, and drawing takes as long."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -83,16 +83,7 @@ class ItemReader:
         """
         if self.durations is None:
             raise InputError("this model has no duration predictor, so it cannot lay a text out in time")
-        phones = phonemes(text)
-        ids = torch.tensor([PHONEME_IDS["sil"], *(PHONEME_IDS[phone] for phone in phones)])
-        timed: list[TimedPhone] = []
-        start = 0.0
-        for phone, length in zip(["sil", *phones], self.durations.seconds(ids, style).tolist(), strict=True):
-            length = _SILENCE_SECONDS if phone == "sil" else length
-            if length > 1e-4:
-                timed.append((phone, start, start + length))
-                start += length
-        return timed
+        return lay_out(self.durations, text, style)
 
     def _audio(self, value: Any) -> Audio:
         if isinstance(value, Audio):
@@ -150,6 +141,20 @@ class ItemReader:
     def _masked(self, source: Tensor, removed: tuple[float, float], inserted: float, length: int) -> Tensor:
         first, last = (round(seconds * self.frame_rate) for seconds in removed)
         return edited_source(source, first, last, round(inserted * self.frame_rate), length)
+
+
+def lay_out(durations: DurationPredictor, text: str, style: Tensor | None = None) -> list[TimedPhone]:
+    """Return the phones of a text with the times that a network predicts; `style` [D] as in `ItemReader.times`."""
+    phones = phonemes(text)
+    ids = torch.tensor([PHONEME_IDS["sil"], *(PHONEME_IDS[phone] for phone in phones)])
+    timed: list[TimedPhone] = []
+    start = 0.0
+    for phone, length in zip(["sil", *phones], durations.seconds(ids, style).tolist(), strict=True):
+        length = _SILENCE_SECONDS if phone == "sil" else length
+        if length > 1e-4:
+            timed.append((phone, start, start + length))
+            start += length
+    return timed
 
 
 def as_text(value: Any) -> str:

@@ -114,9 +114,9 @@ class LatentEngine:
         chosen, rows = [], samplings[0].candidates
         for index, (request, length) in enumerate(zip(requests, lengths, strict=True)):
             own = slice(index * rows, (index + 1) * rows)
-            samples = self.samples(latent[own], length)
+            samples = self.samples(latent[own])
             best = self.model.scores(samples, loa[own], request).argmax() if rows > 1 else 0
-            chosen.append(self.audio(samples[best]))
+            chosen.append(self.audio(samples[best], length))
         return chosen
 
     def frames_of(self, seconds: float) -> int:
@@ -161,21 +161,21 @@ class LatentEngine:
         return self.model.bridge.rollout(told.conditions, num_tokens or self.model.shape.num_tokens, prefix)
 
     @torch.no_grad()
-    def samples(self, latent: Tensor, seconds: float) -> Tensor:
-        """Return the first seconds [B, N] of what latents [B, C, T, F] sound like."""
-        wanted = int(seconds * self.sample_rate + 1e-6)
-        return torch.cat([self.model.to_samples(row[None])[:, :wanted] for row in latent])
+    def samples(self, latent: Tensor) -> Tensor:
+        """Return what latents [B, C, T, F] sound like, [B, N]; one after the other, for the memory's sake."""
+        return torch.cat([self.model.to_samples(row[None]) for row in latent])
 
-    def audio(self, samples: Tensor) -> Audio:
-        """Return samples [N] as audio."""
-        return Audio(samples.clamp(-1, 1)[None].float().cpu().numpy(), self.sample_rate)
+    def audio(self, samples: Tensor, seconds: float) -> Audio:
+        """Return the first seconds of samples [N] as audio."""
+        wanted = samples[: int(seconds * self.sample_rate + 1e-6)]
+        return Audio(wanted.clamp(-1, 1)[None].float().cpu().numpy(), self.sample_rate)
 
     @torch.no_grad()
     def round_trip(self, audio: Audio) -> Audio:
         """Return a recording after the autoencoder and the vocoder: what no result of this model can surpass."""
         samples = codec_samples(audio, self.sample_rate)[None]
-        latent = self.model.to_latent(samples)
-        return self.audio(self.model.to_samples(latent)[0, : samples.shape[1]])
+        made = self.model.to_samples(self.model.to_latent(samples))[0]
+        return self.audio(made, samples.shape[1] / self.sample_rate)
 
 
 def check_seconds(seconds: float | None) -> float:

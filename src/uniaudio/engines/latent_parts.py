@@ -81,6 +81,10 @@ class LatentModel(Protocol):
         """Return the plan of a request; raises InputError for a value that cannot be used."""
         ...
 
+    def words(self, caption: str | None) -> Plan:
+        """Return the plan of a caption, or of no words at all; raises InputError for one that cannot be used."""
+        ...
+
     def nothing(self, told: Told) -> Told:
         """Return what the empty prompt says, in the shapes of `told`."""
         ...

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from uniaudio.audio.io import Audio
+from uniaudio.diffusion.autoencoder import MEL_FLOOR
 from uniaudio.diffusion.bridge import Bridge, BridgeConfig, Condition, public_weights
 from uniaudio.diffusion.denoiser import NoiseConfig, adopt
 from uniaudio.diffusion.samplers import make_scheduler
 from uniaudio.engines.items import as_text
+from uniaudio.engines.kinds import PUBLIC_INDEX
 from uniaudio.engines.latent import LatentEngine, LatentSampling
 from uniaudio.engines.latent_parts import Same, Shape, Told
 from uniaudio.errors import InputError
@@ -25,24 +27,18 @@ from uniaudio.tasks import Task
 from uniaudio.tokenizers.phoneme import ipa
 from uniaudio.tokenizers.text import check_caption
 
-INDEX, PIPELINE = "model_index.json", "AudioLDM2Pipeline"
+PIPELINE = "AudioLDM2Pipeline"
 NOTICE = "public AudioLDM 2 weights are CC BY-NC-SA 4.0: no commercial use, and the same licence for what you share"
 VOICE = "A person is speaking clearly."  # what CLAP hears of a speech port's voice: a request has no words for it
 SAMPLING = LatentSampling(sampler="dpmpp", steps=25, guidance=3.5, unconditional="rollout")
 _STOP = 182  # ends the phones of a speech port (the original's convention), whose padding is 0
 _SPEECH_TOKENS, _SOUND_TOKENS = 512, 8
-_PEAK = 0.5  # of the recordings that the autoencoder saw
 _MEL = {"n_fft": 1024, "hop_length": 160, "num_mels": 64}
-
-
-def is_public(folder: Path) -> bool:
-    """Is this a folder that diffusers saved?"""
-    return (folder / INDEX).is_file()
 
 
 def public_tasks(folder: Path) -> list[str]:
     """Return the tasks of a public folder; raises InputError for one of another pipeline."""
-    index = _read_json(folder / INDEX)
+    index = _read_json(folder / PUBLIC_INDEX)
     if index.get("_class_name") != PIPELINE:
         raise InputError(f"{folder} holds a {index.get('_class_name')}: only an {PIPELINE} can be used")
     return ["tts"] if _class_name(index, "text_encoder_2") == "VitsModel" else ["text_to_sound", "text_to_music"]
@@ -80,7 +76,7 @@ class PublicModel:
         disable_progress_bar()  # "Loading weights" of each part is no news
         self.folder, self.name, self.tasks = folder, folder.name, tasks
         self.speaks = tasks == ("tts",)
-        self.index = _read_json(folder / INDEX)
+        self.index = _read_json(folder / PUBLIC_INDEX)
         self.vae = self._load("vae", AutoencoderKL)
         self.clap = self._load("text_encoder", ClapModel)
         self.reader = self._load("text_encoder_2", VitsModel if self.speaks else T5EncoderModel)
@@ -156,9 +152,14 @@ class PublicModel:
         if self.speaks:
             text = as_text(request["text"])
             return Same(self.told(VOICE, ipa(text)), seconds=self._speech_seconds(text))
-        caption = as_text(request["caption"])
-        check_caption(caption)
-        return Same(self.told(caption))
+        return self.words(as_text(request["caption"]))
+
+    def words(self, caption: str | None) -> Same:
+        if self.speaks:
+            raise InputError(f"{self.name} speaks texts only: choose a model of sound or music")
+        if caption is not None:
+            check_caption(caption)
+        return Same(self.told(caption or ""))
 
     def _speech_seconds(self, text: str) -> float:
         """Return about how long a text is: a speech port has one window, at whose end silence follows."""
@@ -213,10 +214,10 @@ class PublicModel:
 
         if self.vocoder.config.model_in_dim != _MEL["num_mels"]:
             raise InputError(f"{self.name} has other spectrograms than the 64 bands that can be computed here")
-        samples = samples - samples.mean(dim=1, keepdim=True)
-        samples = samples * _PEAK / samples.abs().amax(dim=1, keepdim=True).clamp(min=1e-8)
         mel = TacotronMel(self.shape.sample_rate, **_MEL)(samples)[:, None]  # [B, 1, frames, bands]
-        mel = torch.nn.functional.pad(mel, (0, 0, 0, -mel.shape[2] % (mel.shape[3] // self.shape.bins)), value=-11.5129)
+        mel = torch.nn.functional.pad(
+            mel, (0, 0, 0, -mel.shape[2] % (mel.shape[3] // self.shape.bins)), value=MEL_FLOOR
+        )
         return self.vae.encode(mel).latent_dist.mode() * self.vae.config["scaling_factor"]
 
     @torch.no_grad()
@@ -263,7 +264,7 @@ def _tokens(tokenizer: Any, text: str, padding: bool | str, length: int) -> Any:
 def _class_name(index: Mapping[str, Any], part: str) -> str:
     named = index.get(part)
     if not isinstance(named, list) or len(named) != 2 or not isinstance(named[1], str):
-        raise InputError(f"{INDEX} names no {part}: download the model again")
+        raise InputError(f"{PUBLIC_INDEX} names no {part}: download the model again")
     return named[1]
 
 
