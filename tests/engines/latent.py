@@ -5,7 +5,7 @@ import torch
 from uniaudio.diffusion.autoencoder import AutoencoderConfig, MelAutoencoder
 from uniaudio.diffusion.bridge import Bridge, BridgeConfig
 from uniaudio.diffusion.denoiser import Denoiser, DenoiserConfig
-from uniaudio.diffusion.phones import Phones, PhonesConfig
+from uniaudio.diffusion.phones import TimedPhones, TimedPhonesConfig
 from uniaudio.diffusion.vocoder import Vocoder, VocoderConfig
 from uniaudio.engines.latent import LatentEngine, LatentSampling
 from uniaudio.engines.latent_model import LatentConfig, Networks, OwnModel
@@ -28,13 +28,13 @@ class FakeCaptions:
 def tiny_networks(speaks: bool = True) -> Networks:
     """Windows of 0.64 s: 8 latent frames of 8 mel frames, 32 patches of AudioMAE, 8 vectors."""
     torch.manual_seed(0)
-    conditions = {"caption": 12, "voice": 16, "phones": 6} if speaks else {"caption": 12}
+    conditions = {"caption": 12, "voice": 16, "phones": 200} if speaks else {"caption": 12}
     bridge = BridgeConfig(conditions=conditions, loa_dim=16, num_tokens=8, width=24, layers=2, heads=2)
     denoiser = DenoiserConfig(
         latent_channels=4, extra_channels=2 if speaks else 0, loa_dim=16, text_dim=12, channels=(8, 16),
         attention=(False, True), layers_per_block=1, head_width=8, norm_groups=4,
     )  # fmt: skip
-    phones = Phones(PhonesConfig(width=6, steps=2, channels=2, bins=2)) if speaks else None
+    phones = TimedPhones(TimedPhonesConfig(width=6, channels=2, bins=2)) if speaks else None
     networks = Networks(
         autoencoder=MelAutoencoder(
             AutoencoderConfig(num_mels=16, latent_channels=4, channels=(8, 16), norm_groups=4, patch=4)

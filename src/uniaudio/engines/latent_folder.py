@@ -11,7 +11,7 @@ from uniaudio import checkpoint, config, weights
 from uniaudio.diffusion.autoencoder import AutoencoderConfig, MelAutoencoder
 from uniaudio.diffusion.bridge import Bridge, BridgeConfig
 from uniaudio.diffusion.denoiser import Denoiser, DenoiserConfig
-from uniaudio.diffusion.phones import Phones, PhonesConfig
+from uniaudio.diffusion.phones import TimedPhones, TimedPhonesConfig
 from uniaudio.diffusion.vocoder import Vocoder, VocoderConfig
 from uniaudio.engines.bundle import Unfilled, unpack
 from uniaudio.engines.kinds import LATENT_FORMAT, PUBLIC_INDEX
@@ -28,7 +28,7 @@ _PARTS: dict[str, tuple[type, Any]] = {
     "audiomae": (AudioMaeConfig, AudioMae),
     "bridge": (BridgeConfig, Bridge),
     "denoiser": (DenoiserConfig, Denoiser),
-    "phones": (PhonesConfig, Phones),
+    "phones": (TimedPhonesConfig, TimedPhones),
     "durations": (DurationConfig, DurationPredictor),
 }
 _OPTIONAL = ("phones", "durations")

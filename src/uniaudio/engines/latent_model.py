@@ -16,7 +16,7 @@ from uniaudio.audio.io import Audio, read_audio
 from uniaudio.diffusion.autoencoder import MelAutoencoder
 from uniaudio.diffusion.bridge import Bridge, Condition
 from uniaudio.diffusion.denoiser import Denoiser
-from uniaudio.diffusion.phones import NOTHING, Phones, ids_in_time
+from uniaudio.diffusion.phones import TimedPhones, one_hot
 from uniaudio.diffusion.samplers import make_scheduler
 from uniaudio.diffusion.vocoder import Vocoder
 from uniaudio.engines.items import as_text, lay_out
@@ -27,7 +27,7 @@ from uniaudio.ssl.audiomae import AudioMae, AudioMaeConfig
 from uniaudio.tasks import Task
 from uniaudio.tokenizers.caption import CaptionTokenizer
 from uniaudio.tokenizers.codec import codec_samples
-from uniaudio.tokenizers.phoneme import PHONEME_IDS
+from uniaudio.tokenizers.phoneme import PhonemeDurationTokenizer
 
 CAPTION, PHONES, VOICE = "caption", "phones", "voice"  # the conditions that a bridge of ours may have
 _LAST_SECONDS = 0.1  # after the last phone
@@ -42,7 +42,7 @@ class Networks:
     audiomae: AudioMae
     bridge: Bridge
     denoiser: Denoiser
-    phones: Phones | None = None
+    phones: TimedPhones | None = None
     durations: DurationPredictor | None = None
 
 
@@ -86,49 +86,54 @@ class OwnModel:
 
     def words(self, caption: str | None) -> Same:
         if caption is None:
-            return Same(self._told(self._no_text()))
+            return Same(self._told(None, {}))
         vectors = self.captions.encode(caption).vectors
         assert vectors is not None
-        return Same(self._told((vectors[None], torch.ones(1, len(vectors), dtype=torch.bool))))
+        text = vectors[None], torch.ones(1, len(vectors), dtype=torch.bool)
+        return Same(self._told(text, {CAPTION: text}))
 
-    def _no_text(self) -> Condition:
-        dim = self.denoiser.config.text_dim or self.bridge.config.conditions.get(CAPTION, 1)
-        return torch.zeros(1, 1, dim), torch.zeros(1, 1, dtype=torch.bool)
-
-    def _told(
-        self, text: Condition, conditions: Mapping[str, Condition] | None = None, extra: Tensor | None = None
-    ) -> Told:
-        """Return what is told; a denoiser without text gets none, one with more channels gets some."""
-        given = {CAPTION: text} if conditions is None else dict(conditions)
-        given = {name: one for name, one in given.items() if name in self.bridge.config.conditions}
-        sizes = self.denoiser.config
+    def _told(self, text: Condition | None, conditions: dict[str, Condition], extra: Tensor | None = None) -> Told:
+        """Return what is told; no text is one row of zeros, as in training, and no phones are channels of zeros."""
+        sizes, dims = self.denoiser.config, self.bridge.config.conditions
+        if not conditions:  # the bridge hears that there is none
+            name, dim = next(iter(dims.items()))
+            conditions = {name: (torch.zeros(1, 1, dim), torch.zeros(1, 1, dtype=torch.bool))}
         if extra is None and sizes.extra_channels:
             extra = torch.zeros(1, sizes.extra_channels, self.shape.window, self.shape.bins)
-        values, mask = text if sizes.text_dim is not None else (None, None)
-        return Told(conditions=given, text=values, text_mask=mask, extra=extra)
+        if sizes.text_dim is None:
+            return Told(conditions=conditions, extra=extra)
+        values, mask = text or (torch.zeros(1, 1, sizes.text_dim), torch.ones(1, 1, dtype=torch.bool))
+        return Told(conditions=conditions, text=values, text_mask=mask, extra=extra)
 
     def _spoken(self, text: str, speaker: Any) -> Plan:
         networks = self.networks
         if networks.phones is None or networks.durations is None:
             raise InputError(f"{self.name} does not speak; choose a model that was trained on tts")
         timed = lay_out(networks.durations, text)
-        phones = [(PHONEME_IDS[phone], start, end) for phone, start, end in timed]
-        conditions = {}
+        steps = PhonemeDurationTokenizer(self.shape.rate, networks.phones.config.per_frame).encode(timed).ids
+        assert steps is not None
+        conditions: dict[str, Condition] = {}
         if VOICE in self.bridge.config.conditions:
-            voice = self.loa(codec_samples(_recording(speaker), self.shape.sample_rate)[None])
-            conditions[VOICE] = voice, torch.ones(voice.shape[:2], dtype=torch.bool)
-        return _Spoken(self, phones, conditions)
+            conditions[VOICE] = self._voice(speaker), torch.ones(1, 1, dtype=torch.bool)
+        seconds = max(end for _, _, end in timed) + _LAST_SECONDS
+        return _Spoken(self, seconds, steps.flatten() + 1, conditions)  # 0 is where no phone is
 
-    def spoken(self, phones: list[tuple[int, float, float]], first: int, last: int, more: dict[str, Condition]) -> Told:
-        """Return what timed phones say of the frames from `first` to before `last`."""
-        network, rate = self.networks.phones, self.shape.rate
+    @torch.no_grad()
+    def _voice(self, speaker: Any) -> Tensor:
+        """Return the mean feature [1, 1, D] of a recording of a speaker, as training has of another of their clips."""
+        heard = self.networks.audiomae
+        samples = codec_samples(_recording(speaker), self.shape.sample_rate)[None]
+        return heard.features(heard.fbank(samples)).mean(dim=1, keepdim=True)
+
+    @torch.no_grad()
+    def spoken(self, ids: Tensor, conditions: Mapping[str, Condition]) -> Told:
+        """Return what phones along time [S] say, with other conditions; 0 where there is none."""
+        network, dims = self.networks.phones, self.bridge.config.conditions
         assert network is not None
-        steps = network.config.steps
-        ids = ids_in_time(phones, (last - first) * steps, rate * steps, first / rate)
-        inside = [index for index, start, end in phones if end * rate > first and start * rate < last]
-        with torch.no_grad():
-            conditions = {**more, PHONES: network(torch.tensor([inside or [NOTHING]]))}
-            return self._told(self._no_text(), conditions, network.channels(ids[None]))
+        told = dict(conditions)
+        if PHONES in dims:
+            told[PHONES] = one_hot(ids[None], dims[PHONES])
+        return self._told(None, told, network(ids[None]))
 
     def nothing(self, told: Told) -> Told:
         def zeros(condition: Condition) -> Condition:
@@ -157,16 +162,18 @@ class OwnModel:
 
 
 class _Spoken:
-    """A plan of a text that is laid out in time."""
+    """A plan of a text that is laid out in time: `steps` [S] are the ids of its phones."""
 
-    def __init__(
-        self, model: OwnModel, phones: list[tuple[int, float, float]], conditions: dict[str, Condition]
-    ) -> None:
-        self.model, self.phones, self.conditions = model, phones, conditions
-        self.seconds = max(end for _, _, end in phones) + _LAST_SECONDS
+    def __init__(self, model: OwnModel, seconds: float, steps: Tensor, conditions: dict[str, Condition]) -> None:
+        self.model, self.seconds, self.steps, self.conditions = model, seconds, steps, conditions
 
     def told(self, first: int, last: int) -> Told:
-        return self.model.spoken(self.phones, first, last, self.conditions)
+        network = self.model.networks.phones
+        assert network is not None
+        places = first * network.config.per_frame, last * network.config.per_frame
+        steps = self.steps[slice(*places)]
+        missing = places[1] - places[0] - len(steps)
+        return self.model.spoken(torch.nn.functional.pad(steps, (0, missing)), self.conditions)
 
 
 def _check_fit(shape: Shape, heard: AudioMaeConfig, pooling: int) -> None:
