@@ -207,7 +207,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert stopped.value.code == 0 and COMMANDS[name].about in out
     task = TASKS.get(name.replace("-", "_"))
     assert all(f"--{typed(field_name)}" in out for field_name in (task.given if task else ()))
-    asks_length = name == "continuation" or (task is not None and task.length == "seconds")
+    asks_length = name in ("continuation", "extend", "in-context") or (task is not None and task.length == "seconds")
     assert ("--seconds" in out) == asks_length
 
 

@@ -6,13 +6,14 @@ from uniaudio.cli.codec import CODEC_COMMANDS
 from uniaudio.cli.command import Command, Parser, did_you_mean
 from uniaudio.cli.corpora import CORPUS_COMMANDS
 from uniaudio.cli.generate import task_command
+from uniaudio.cli.latent import LATENT_COMMANDS
 from uniaudio.cli.models import TASKS_COMMAND
 from uniaudio.cli.runs import RUN_COMMANDS
 from uniaudio.errors import InputError
 from uniaudio.tasks import TASKS
 
 TASK_COMMANDS = tuple(task_command(task) for task in TASKS.values())
-OTHER_COMMANDS = (TASKS_COMMAND, *AUDIOLM_COMMANDS, *CORPUS_COMMANDS, *RUN_COMMANDS, *CODEC_COMMANDS)
+OTHER_COMMANDS = (TASKS_COMMAND, *AUDIOLM_COMMANDS, *LATENT_COMMANDS, *CORPUS_COMMANDS, *RUN_COMMANDS, *CODEC_COMMANDS)
 if _taken := {command.name for command in TASK_COMMANDS} & {command.name for command in OTHER_COMMANDS}:
     raise InputError(f"a task cannot be called {min(_taken)!r}, which is another command: choose another name")
 COMMANDS: dict[str, Command] = {command.name: command for command in (*TASK_COMMANDS, *OTHER_COMMANDS)}

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +14,13 @@ from typing import Any
 from uniaudio.audio.io import Audio, check_writable, read_audio
 from uniaudio.cli.command import Command, Parser, number, seed, typed
 from uniaudio.cli.models import add_model_option, add_precision_option, check_trained
+from uniaudio.engines.kinds import is_latent
 from uniaudio.errors import InputError
 from uniaudio.tasks import Task
 
 # The limits of `engines`, which cannot be asked without torch; a test compares them.
 MIN_SECONDS, MIN_VOICE_SECONDS, MAX_SECONDS = 0.1, 0.5, 60.0
-MAX_CANDIDATES = 16
+MAX_CANDIDATES, MAX_STEPS = 16, 500
 
 Progress = Callable[[int, int], None]  # (frames done, frames in all)
 
@@ -30,7 +31,9 @@ _SAMPLING: dict[str, tuple[Callable[[str], Any], str]] = {
     "guidance": (number(float, 1), "how much the conditions count; 1 is plain sampling, more takes twice as long"),
     "candidates": (number(int, 1, MAX_CANDIDATES), "make this many and keep the one that the conditions explain best"),
     "top_p": (number(float, 0, 1, above=True), "sample from the likeliest codes of this probability in all"),
+    "steps": (number(int, 1, MAX_STEPS), "how often the latent is denoised"),
 }
+_TOKENS_ONLY, _LATENT_ONLY = ("temperature", "top_k", "top_p"), ("steps",)  # which kind of model has no use for which
 
 
 def task_command(task: Task) -> Command:
@@ -64,15 +67,15 @@ def _run(task: Task, options: Namespace) -> None:
     """Check everything that is cheap, load the model, generate and write."""
     check_writable(options.out)
     check_trained(options.model, task.name)
+    given = given_sampling(options, _SAMPLING)
     request = read_request(task, vars(options))
 
     from uniaudio import engines
 
     engine = engines.load(options.model, precision=options.precision)
-    given = {name: value for name in _SAMPLING if (value := getattr(options, name)) is not None}
     sampling = replace(engine.sampling_for(task.name), **given)
     seconds = getattr(options, "seconds", None)
-    with _progress(task.name, options.quiet) as on_frame:
+    with progress(task.name, options.quiet) as on_frame:
         started = time.perf_counter()
         audio = engine.generate(task.name, request, sampling=sampling, seconds=seconds, on_frame=on_frame)
         elapsed = time.perf_counter() - started
@@ -80,6 +83,16 @@ def _run(task: Task, options: Namespace) -> None:
     if not options.quiet:
         name = os.fsencode(options.out).decode(errors="replace")  # a name need not be text
         print(f"{name}  {audio.seconds:.2f} s of audio, real-time factor {elapsed / audio.seconds:.2f}")
+
+
+def given_sampling(options: Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """Return the sampling options that are given; raises InputError for one that the kind of model has no use for."""
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    latent = is_latent(options.model)
+    if wrong := [name for name in given if name in (_TOKENS_ONLY if latent else _LATENT_ONLY)]:
+        kind = "a latent diffusion model" if latent else "a language model of codes"
+        raise InputError(f"{options.model} is {kind}, which has no --{typed(wrong[0])}: leave it out")
+    return given
 
 
 def read_request(task: Task, values: Mapping[str, str]) -> dict[str, Any]:
@@ -163,7 +176,7 @@ def _quiet_libraries() -> Iterator[None]:
 
 
 @contextmanager
-def _progress(title: str, quiet: bool) -> Iterator[Progress | None]:
+def progress(title: str, quiet: bool) -> Iterator[Progress | None]:
     """Give a callback that draws a bar on stderr, or None where nobody watches."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None

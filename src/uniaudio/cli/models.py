@@ -2,21 +2,31 @@
 
 import json
 import os
-from argparse import Namespace
+from argparse import SUPPRESS, ArgumentTypeError, Namespace
 
 from uniaudio import weights
-from uniaudio.cli.command import Command, Parser, typed
+from uniaudio.cli.command import Command, Parser, did_you_mean, typed
+from uniaudio.engines.kinds import ENGINES, PUBLIC_INDEX, public_tasks
 from uniaudio.errors import InputError
 from uniaudio.tasks import TASKS
 
-DEFAULT_MODEL = "uniaudio-mini"
+DEFAULT_MODEL = ENGINES["uniaudio"]
 PRECISIONS = ("float32", "int8")  # those of `lm.compiled`, which cannot be asked without torch; a test compares
 
 
-def add_model_option(parser: Parser) -> None:
-    """Add --model."""
-    about = f"a shipped model or the folder of a checkpoint ({DEFAULT_MODEL})"
-    parser.option("--model", metavar="NAME|DIR", default=DEFAULT_MODEL, help=about)
+def add_model_option(parser: Parser, default: str = DEFAULT_MODEL) -> None:
+    """Add --model, and --engine for the model that ships for one."""
+    about = f"a shipped model or the folder of a checkpoint ({default})"
+    parser.option("--model", metavar="NAME|DIR", default=default, help=about)
+    about = f"{' or '.join(ENGINES)}: the model that ships for it, in place of --model"
+    parser.option("--engine", dest="model", type=_shipped, metavar="NAME", default=SUPPRESS, help=about)
+
+
+def _shipped(engine: str) -> str:
+    """Return the model that ships for an engine."""
+    if engine not in ENGINES:
+        raise ArgumentTypeError(f"must be one of {', '.join(ENGINES)}{did_you_mean(engine, ENGINES)}, not {engine!r}")
+    return ENGINES[engine]
 
 
 def add_precision_option(parser: Parser) -> None:
@@ -28,9 +38,13 @@ def add_precision_option(parser: Parser) -> None:
 def trained_tasks(model: str) -> list[str]:
     """Return the tasks of a shipped model or of a checkpoint folder, from its config.json alone.
 
-    Raises InputError for an unknown model and for a folder without a config that names tasks.
+    Those of a public folder are in its model_index.json. Raises InputError for an unknown model and for a folder
+    without a config that names tasks.
     """
-    path = weights.find(model) / "config.json"
+    folder = weights.find(model)
+    if (folder / PUBLIC_INDEX).is_file():
+        return public_tasks(folder)
+    path = folder / "config.json"
     try:
         tasks = json.loads(path.read_text(encoding="utf-8"))["tasks"]
     except OSError as error:

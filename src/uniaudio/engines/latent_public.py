@@ -4,7 +4,6 @@ B batch, N samples, T latent frames, C channels, M rows of text, D widths
 """
 
 import functools
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from uniaudio.diffusion.bridge import Bridge, BridgeConfig, Condition, public_we
 from uniaudio.diffusion.denoiser import NoiseConfig, adopt
 from uniaudio.diffusion.samplers import make_scheduler
 from uniaudio.engines.items import as_text
-from uniaudio.engines.kinds import PUBLIC_INDEX
+from uniaudio.engines.kinds import PUBLIC_INDEX, class_name, public_tasks, read_json
 from uniaudio.engines.latent import LatentEngine, LatentSampling
 from uniaudio.engines.latent_parts import Same, Shape, Told
 from uniaudio.errors import InputError
@@ -27,21 +26,12 @@ from uniaudio.tasks import Task
 from uniaudio.tokenizers.phoneme import ipa
 from uniaudio.tokenizers.text import check_caption
 
-PIPELINE = "AudioLDM2Pipeline"
 NOTICE = "public AudioLDM 2 weights are CC BY-NC-SA 4.0: no commercial use, and the same licence for what you share"
 VOICE = "A person is speaking clearly."  # what CLAP hears of a speech port's voice: a request has no words for it
 SAMPLING = LatentSampling(sampler="dpmpp", steps=25, guidance=3.5, unconditional="rollout")
 _STOP = 182  # ends the phones of a speech port (the original's convention), whose padding is 0
 _SPEECH_TOKENS, _SOUND_TOKENS = 512, 8
 _MEL = {"n_fft": 1024, "hop_length": 160, "num_mels": 64}
-
-
-def public_tasks(folder: Path) -> list[str]:
-    """Return the tasks of a public folder; raises InputError for one of another pipeline."""
-    index = _read_json(folder / PUBLIC_INDEX)
-    if index.get("_class_name") != PIPELINE:
-        raise InputError(f"{folder} holds a {index.get('_class_name')}: only an {PIPELINE} can be used")
-    return ["tts"] if _class_name(index, "text_encoder_2") == "VitsModel" else ["text_to_sound", "text_to_music"]
 
 
 def load_public(folder: Path) -> LatentEngine:
@@ -76,14 +66,14 @@ class PublicModel:
         disable_progress_bar()  # "Loading weights" of each part is no news
         self.folder, self.name, self.tasks = folder, folder.name, tasks
         self.speaks = tasks == ("tts",)
-        self.index = _read_json(folder / PUBLIC_INDEX)
+        self.index = read_json(folder / PUBLIC_INDEX)
         self.vae = self._load("vae", AutoencoderKL)
         self.clap = self._load("text_encoder", ClapModel)
         self.reader = self._load("text_encoder_2", VitsModel if self.speaks else T5EncoderModel)
         self.vocoder = self._load("vocoder", SpeechT5HifiGan)
         self.tokenizers = tuple(self._tokenizer(name) for name in ("tokenizer", "tokenizer_2"))
         self.bridge = self._bridge()
-        self.schedule = _read_json(folder / "scheduler" / "scheduler_config.json")
+        self.schedule = read_json(folder / "scheduler" / "scheduler_config.json")
         betas = self.schedule["beta_start"], self.schedule["beta_end"], self.schedule["num_train_timesteps"]
         noise = NoiseConfig(
             start=betas[0], end=betas[1], num_steps=betas[2], prediction=self.schedule.get("prediction_type", "epsilon")
@@ -112,7 +102,7 @@ class PublicModel:
         import transformers
 
         known = ("RobertaTokenizer", "T5Tokenizer", "VitsTokenizer")
-        name = _class_name(self.index, part).removesuffix("Fast")
+        name = class_name(self.index, part).removesuffix("Fast")
         if name not in known:
             raise InputError(f"{self.folder / part} is a {name}: need one of {', '.join(known)}")
         return getattr(transformers, name).from_pretrained(self.folder / part, local_files_only=True)
@@ -127,7 +117,7 @@ class PublicModel:
             self._load("language_model", GPT2Model),
         )
         sizes, widths = gpt.config, projection.config
-        tokens = _read_json(self.folder / "language_model" / "config.json").get("max_new_tokens")
+        tokens = read_json(self.folder / "language_model" / "config.json").get("max_new_tokens")
         learned = {"text": widths["max_seq_length"]} if widths.get("use_learned_position_embedding") is not None else {}
         config = BridgeConfig(
             conditions={"clap": widths["text_encoder_dim"], "text": widths["text_encoder_1_dim"]},
@@ -259,20 +249,3 @@ class PublicModel:
 
 def _tokens(tokenizer: Any, text: str, padding: bool | str, length: int) -> Any:
     return tokenizer([text], padding=padding, max_length=length, truncation=True, return_tensors="pt")
-
-
-def _class_name(index: Mapping[str, Any], part: str) -> str:
-    named = index.get(part)
-    if not isinstance(named, list) or len(named) != 2 or not isinstance(named[1], str):
-        raise InputError(f"{PUBLIC_INDEX} names no {part}: download the model again")
-    return named[1]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} cannot be read or is no JSON: download the model again") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{str(path)!r} must hold named values: download the model again")
-    return value
