@@ -58,7 +58,11 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One model: its order, codebooks and sizes, and how long it trains: `flops` in all, or `steps`."""
+    """One model: its order, codebooks and sizes, and how long it trains: `flops` in all, or `steps`.
+
+    It begins with the weights of the job `start`, if that is named; its loss is taken on the tasks `measured`, by
+    default on those that it learns.
+    """
 
     name: str
     tasks: tuple[str, ...]
@@ -76,6 +80,8 @@ class Job:
     judged: tuple[str, ...] = ()
     dev_batches: int = 24
     seed: int = 0
+    start: str = ""
+    measured: tuple[str, ...] = ()
 
 
 def run_all(jobs: Sequence[Job], place: Place, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -103,6 +109,8 @@ def run_job(job: Job, place: Place) -> dict[str, Any]:
     before = _resident()
     torch.manual_seed(job.seed)
     model = build(sizes(job, layout.vocabulary))
+    if job.start:
+        model.load_state_dict(averaged(run_folder(place, job.start))[1])
     legal = Legal(tuple(layout.allowed(TASKS[job.tasks[0]])), layout.vocabulary.mark("end"))
     settings = LMObjectiveConfig(history_dropout=0.1)
     objective = LMObjective(model, legal, batches.draw, settings, fill=layout.vocabulary.fill)
@@ -130,13 +138,19 @@ def run_job(job: Job, place: Place) -> dict[str, Any]:
     }
     model.load_state_dict(averaged(folder)[1])
     model.eval().requires_grad_(False)
-    measured = [task for task in job.tasks if (place.tokens / task / "dev").is_dir()]
+    measured = [task for task in job.measured or job.tasks if (place.tokens / task / "dev").is_dir()]
     figures["dev"] = {task: dev_loss(model, job, place, layout, legal, task) for task in measured}
     durations = load(place.durations).reader.durations if job.judged else None
     reader = ItemReader(codec.cut(job.num_codebooks), durations, None, None)
     engine = TokenEngine(job.name, job.tasks, reader.codec, model, layout, reader, Sampling(), SAMPLING)
     figures["made"] = {task: generate_and_judge(engine, job, place, task) for task in job.judged}
     return figures
+
+
+def run_folder(place: Place, name: str) -> Path:
+    """Return the folder of the only run of a job."""
+    (folder,) = (place.out / "runs").glob(f"{name}-*")
+    return folder
 
 
 def sizes(job: Job, vocabulary: Vocabulary) -> MultiScaleConfig | PatternConfig:

@@ -74,6 +74,21 @@ def test_a_job_trains_for_its_operations_and_is_not_run_twice(
     assert len(shown) == 2
 
 
+def test_a_job_goes_on_from_another_and_is_judged_on_what_it_did_not_learn(
+    benchmarks: dict[str, ModuleType], work: Path, tmp_path: Path
+):
+    small, shared = benchmarks["small_runs"], {"tasks": ("tts",), "num_codebooks": 3, **SMALL}
+    jobs = [
+        small.Job(name="first", steps=30, **shared),
+        small.Job(name="second", steps=1, start="first", measured=TASKS, **shared),
+        small.Job(name="new", steps=1, **shared),
+    ]
+    results = small.run_all(jobs, place(benchmarks, work, tmp_path), lambda result: None)
+    assert set(results["second"]["dev"]) == set(TASKS) and set(results["first"]["dev"]) == {"tts"}
+    loss = {name: result["dev"]["tts"]["all"]["mean"] for name, result in results.items()}
+    assert abs(loss["second"] - loss["first"]) < 0.5 * (loss["new"] - loss["first"])
+
+
 def test_operations_are_counted(benchmarks: dict[str, ModuleType]):
     """A matrix of n weights costs 2 n operations forward and about 4 n backward, for each frame."""
     objective = lm_objective()
