@@ -24,8 +24,18 @@ def shell_calls(path: Path) -> list[list[str]]:
 
 def recipe_configs() -> dict[str, Any]:
     """Return the config that `uniaudio train` starts from, for every recipe."""
-    from uniaudio.recipes import audioldm2, audioldm2_stages, audiolm, audiolm_detector, codec
-    from uniaudio.recipes import debug, event_judge, finetune, lm, ssl
+    from uniaudio.recipes import (
+        audioldm2,
+        audioldm2_stages,
+        audiolm,
+        audiolm_detector,
+        codec,
+        debug,
+        event_judge,
+        finetune,
+        lm,
+        ssl,
+    )
 
     return {
         "codec_mini": codec.CodecRecipe(),
