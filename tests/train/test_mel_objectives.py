@@ -7,8 +7,13 @@ import torch
 from torch import Tensor
 
 from uniaudio import checkpoint
+from uniaudio.codec.convnext import ConvNextConfig
+from uniaudio.codec.model import Codec, CodecConfig
 from uniaudio.diffusion.autoencoder import AutoencoderConfig, MelAutoencoder
 from uniaudio.diffusion.vocoder import Vocoder, VocoderConfig
+from uniaudio.engines.tokenizers import save_tokenizers
+from uniaudio.errors import InputError
+from uniaudio.recipes.audioldm2 import begin_as_codec
 from uniaudio.ssl.audiomae import AudioMae, AudioMaeConfig, MaeDecoderConfig
 from uniaudio.train.loop import LoopConfig, Objective, TrainState, train
 from uniaudio.train.objectives.audiomae import AudioMaeObjective, AudioMaeObjectiveConfig
@@ -61,6 +66,33 @@ def test_it_learns_one_batch(make) -> None:
     state = TrainState(objective, LOOP)
     losses = [state.advance()["loss"] for _ in range(LOOP.steps)]
     assert sum(losses[-3:]) < 0.85 * sum(losses[:3]), losses
+
+
+def test_some_log_mels_of_the_vocoder_have_been_decoded() -> None:
+    plain, heard = _vocoder(), _vocoder()
+    heard.autoencoder = MelAutoencoder(AutoencoderConfig(channels=(16, 16), latent_channels=4, norm_groups=4))
+    heard.config = replace(heard.config, decoded_share=1.0)
+    samples, mels = heard.batch(0, 0)
+    assert torch.equal(samples, plain.batch(0, 0)[0]) and mels.shape == plain.batch(0, 0)[1].shape
+    assert not any(torch.equal(one, other) for one, other in zip(mels, plain.batch(0, 0)[1], strict=True))
+    heard.config = replace(heard.config, decoded_share=0.0)
+    assert torch.equal(heard.batch(0, 0)[1], plain.batch(0, 0)[1])
+
+
+def test_a_vocoder_begins_as_the_end_of_a_codec(tmp_path) -> None:
+    sizes = ConvNextConfig(fine_stride=2, fine_width=16, fine_blocks=2, synthesis_n_fft=640, decoder_width=16)
+    codec = Codec(CodecConfig(num_codebooks=1, codebook_size=4, convnext=sizes))
+    save_tokenizers(tmp_path / "codec", "codec", codec, None, "# codec\n")
+    network = Vocoder(VocoderConfig(width=16, blocks=3))
+    first = network.blocks[0].state_dict()["expand.weight"].clone()
+    begin_as_codec(network, str(tmp_path / "codec"))
+    x = torch.randn(1, 5, 16)
+    ours = network.head(network.norm_out(network.blocks[2](network.blocks[1](x))))
+    theirs = codec.decoder.head(codec.decoder.norm_out(codec.decoder.fine_blocks(x)))
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    assert torch.equal(network.blocks[0].state_dict()["expand.weight"], first)
+    with pytest.raises(InputError, match="start=none"):
+        begin_as_codec(Vocoder(VocoderConfig(width=32, blocks=3)), str(tmp_path / "codec"))
 
 
 def test_four_fifths_are_hidden_and_only_they_count() -> None:

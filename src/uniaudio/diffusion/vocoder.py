@@ -18,8 +18,8 @@ class VocoderConfig:
     hop_length: int = 160
     num_mels: int = 64
     n_fft: int = 640
-    width: int = 256
-    blocks: int = 8
+    width: int = 320
+    blocks: int = 6
     kernel_size: int = 7
     expansion: int = 3
     mel_mean: float = -5.0

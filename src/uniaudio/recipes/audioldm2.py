@@ -13,6 +13,7 @@ from uniaudio.diffusion.autoencoder import AutoencoderConfig, MelAutoencoder
 from uniaudio.diffusion.vocoder import Vocoder, VocoderConfig
 from uniaudio.errors import InputError
 from uniaudio.recipes import building
+from uniaudio.recipes.codec import load_codec
 from uniaudio.recipes.trained import averaged
 from uniaudio.ssl.audiomae import AudioMae, AudioMaeConfig
 from uniaudio.train.loop import LoopConfig, train
@@ -51,12 +52,18 @@ class AutoencoderRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class VocoderRecipe:
-    """The run of the vocoder, on crops of `crop_frames` mel frames. Raises InputError for fewer than 8."""
+    """The run of the vocoder, on crops of `crop_frames` mel frames.
+
+    With `start`, a codec's run or a model that has one, its last blocks begin as those of that codec's decoder. With
+    `autoencoder`, a run of one, some of the log-mels go through it first. Raises InputError for fewer than 8 frames.
+    """
 
     network: VocoderConfig = field(default_factory=VocoderConfig)
     objective: VocoderObjectiveConfig = field(default_factory=VocoderObjectiveConfig)
     crops: CropConfig = field(default_factory=lambda: CropConfig(alpha=0.5))
     crop_frames: int = 80
+    start: str | None = "uniaudio-codec"
+    autoencoder: str | None = None
     loop: LoopConfig = field(default_factory=lambda: _loop(1600, 1e-3))
 
     def __post_init__(self) -> None:
@@ -106,8 +113,34 @@ def train_vocoder(overrides: list[str], corpus: Path, folder: Path, minutes: flo
     torch.manual_seed(recipe.loop.seed)
     with building():
         network = Vocoder(recipe.network)
+    if recipe.start is not None:
+        begin_as_codec(network, recipe.start)
+    autoencoder = None if recipe.autoencoder is None else load_autoencoder(recipe.autoencoder)
     crops = crops_of(corpus, recipe.crop_frames, recipe.crops, recipe.network.hop_length)
-    train(VocoderObjective(network, crops, recipe.objective), recipe.loop.ending_after(minutes), folder)
+    objective = VocoderObjective(network, crops, recipe.objective, autoencoder)
+    train(objective, recipe.loop.ending_after(minutes), folder)
+
+
+def begin_as_codec(network: Vocoder, model: str) -> None:
+    """Give the vocoder's last blocks and its head the weights of the last stage of a codec's decoder.
+
+    Raises InputError for a codec whose last stage has another width, hop or window.
+    """
+    codec = load_codec(model)[0]
+    sizes, wanted = codec.config.convnext, network.config
+    found = (sizes.fine_width, sizes.synthesis_hop_length, sizes.synthesis_n_fft, sizes.kernel_size, sizes.expansion)
+    ours = (wanted.width, wanted.hop_length, wanted.n_fft, wanted.kernel_size, wanted.expansion)
+    if codec.config.shape != "convnext" or not 0 < sizes.fine_blocks <= wanted.blocks or found != ours:
+        raise InputError(f"start={model} has no last stage of these sizes: use start=none, or the sizes of that codec")
+    state, shift = network.state_dict(), wanted.blocks - sizes.fine_blocks
+    for name, value in codec.decoder.state_dict().items():
+        first, _, rest = name.partition(".")
+        if first == "fine_blocks":
+            index, _, part = rest.partition(".")
+            state[f"blocks.{int(index) + shift}.{part}"] = value
+        elif first in ("norm_out", "head"):
+            state[name] = value
+    network.load_state_dict(state)
 
 
 def train_audiomae(overrides: list[str], corpus: Path, folder: Path, minutes: float | None) -> None:

@@ -67,12 +67,16 @@ class AutoencoderObjective:
 
 @dataclass(frozen=True, kw_only=True)
 class VocoderObjectiveConfig:
-    """Weights of the codec's multi-resolution losses, and if asked its adversary. Raises InputError for `batch_size`
-    below 1."""
+    """Weights of the codec's multi-resolution losses, and if asked its adversary.
+
+    With an autoencoder, a share `decoded_share` of the log-mels has gone through it, as those of latents will have.
+    Raises InputError for a `batch_size` below 1.
+    """
 
     batch_size: int = 12
     mel_weight: float = 1.0
     stft_weight: float = 0.3
+    decoded_share: float = 0.5
     adversarial: AdversarialConfig | None = None
 
     def __post_init__(self) -> None:
@@ -80,10 +84,16 @@ class VocoderObjectiveConfig:
 
 
 class VocoderObjective:
-    """Waveforms of random crops from their log-mels."""
+    """Waveforms of random crops from their log-mels, some of them decoded by `autoencoder`, which stays as it is."""
 
-    def __init__(self, network: Vocoder, crops: Recordings, config: VocoderObjectiveConfig) -> None:
-        self.network, self.crops, self.config = network, crops, config
+    def __init__(
+        self,
+        network: Vocoder,
+        crops: Recordings,
+        config: VocoderObjectiveConfig,
+        autoencoder: MelAutoencoder | None = None,
+    ) -> None:
+        self.network, self.crops, self.config, self.autoencoder = network, crops, config, autoencoder
         self.module = nn.ModuleDict({"vocoder": network})
         self.adversary = None if config.adversarial is None else Adversary(config.adversarial)
         if self.adversary is not None:
@@ -96,7 +106,13 @@ class VocoderObjective:
     def batch(self, seed: int, step: int) -> tuple[Tensor, Tensor]:
         """Return samples [B, 1, N] and their log-mels [B, T, M]."""
         samples = self.crops.batch(self.config.batch_size, seed, step)[0]
-        return samples, self.front_end(samples[:, 0])
+        mels = self.front_end(samples[:, 0])
+        if self.autoencoder is not None:
+            decoded = torch.rand(len(mels)) < self.config.decoded_share
+            with torch.no_grad():
+                heard = self.autoencoder.decode(self.autoencoder.encode(mels[decoded])) if decoded.any() else mels[:0]
+            mels[decoded] = heard[:, : mels.shape[1]]
+        return samples, mels
 
     def loss(self, batch: tuple[Tensor, Tensor], step: int) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted loss and its parts."""
