@@ -14,6 +14,7 @@ from uniaudio.diffusion.vocoder import Vocoder, VocoderConfig
 from uniaudio.engines.tokenizers import save_tokenizers
 from uniaudio.errors import InputError
 from uniaudio.recipes.audioldm2 import begin_as_codec
+from uniaudio.recipes.codec import load_codec
 from uniaudio.ssl.audiomae import AudioMae, AudioMaeConfig, MaeDecoderConfig
 from uniaudio.train.loop import LoopConfig, Objective, TrainState, train
 from uniaudio.train.objectives.audiomae import AudioMaeObjective, AudioMaeObjectiveConfig
@@ -88,7 +89,8 @@ def test_a_vocoder_begins_as_the_end_of_a_codec(tmp_path) -> None:
     begin_as_codec(network, str(tmp_path / "codec"))
     x = torch.randn(1, 5, 16)
     ours = network.head(network.norm_out(network.blocks[2](network.blocks[1](x))))
-    theirs = codec.decoder.head(codec.decoder.norm_out(codec.decoder.fine_blocks(x)))
+    decoder = load_codec(tmp_path / "codec")[0].decoder  # as it was saved, in bfloat16
+    theirs = decoder.head(decoder.norm_out(decoder.fine_blocks(x)))
     assert torch.allclose(ours, theirs, atol=1e-6)
     assert torch.equal(network.blocks[0].state_dict()["expand.weight"], first)
     with pytest.raises(InputError, match="start=none"):
