@@ -19,6 +19,7 @@ from uniaudio.evaluate.codecs import evaluate_codec
 from uniaudio.evaluate.columns import (
     CODEC,
     MODEL,
+    AnyEngine,
     Column,
     baseline_column,
     codec_column,
@@ -77,7 +78,7 @@ def evaluate_tasks(
     results["tasks"] = {}
     clips: list[Clip] = []
     if "codec" in tasks:
-        judged = codec if codec is not None else _engine(engine).codec
+        judged = codec if codec is not None else _codec(engine)
         by_type, made = evaluate_codec(judged, held_out(data, count), out / CODEC)
         results["codec"] = next(iter(by_type.values())) if is_corpus(data) else by_type
         clips += made
@@ -90,13 +91,19 @@ def evaluate_tasks(
     return results, clips
 
 
-def _engine(engine: TokenEngine | None) -> TokenEngine:
+def _engine(engine: AnyEngine | None) -> AnyEngine:
     assert engine is not None
     return engine
 
 
+def _codec(engine: AnyEngine | None) -> AudioCodec:
+    if not isinstance(engine, TokenEngine):
+        raise InputError(f"{_engine(engine).name} has no codec to judge: name its tasks instead")
+    return engine.codec
+
+
 def _evaluate_task(
-    engine: TokenEngine, cases: list[Case], training: Training, out: Path, seed: int, workers: int
+    engine: AnyEngine, cases: list[Case], training: Training, out: Path, seed: int, workers: int
 ) -> tuple[dict[str, Any], list[Clip]]:
     task = cases[0].example.task
     _same_settings(out / "settings.json", engine, cases, seed)
@@ -149,14 +156,14 @@ def _page_clips(cases: list[Case], columns: list[Column], scored: dict[str, dict
     ]
 
 
-def _same_settings(path: Path, engine: TokenEngine, cases: list[Case], seed: int) -> None:
+def _same_settings(path: Path, engine: AnyEngine, cases: list[Case], seed: int) -> None:
     """Keep what was generated only if it came from the same weights, precision, sampling, seed and examples."""
     digest = hashlib.sha256()
-    for part in (engine.codec, engine.lm, engine.reader.durations):
-        for value in part.state_dict().values() if isinstance(part, nn.Module) else ():
+    for part in _networks(engine):
+        for value in part.state_dict().values():
             digest.update(value.numpy().tobytes())
     ids = [case.id for case in cases]
-    sampling = asdict(engine.sampling_for(cases[0].example.task))
+    sampling = asdict(engine.sampling_for(cases[0].example.task))  # pyright: ignore[reportArgumentType]
     settings = {"weights": digest.hexdigest(), "sampling": sampling, "seed": seed, "examples": ids}
     settings["precision"] = engine.precision
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings:
@@ -165,3 +172,12 @@ def _same_settings(path: Path, engine: TokenEngine, cases: list[Case], seed: int
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+
+def _networks(engine: AnyEngine) -> list[nn.Module]:
+    """Return the networks whose weights make the clips of an engine."""
+    if isinstance(engine, TokenEngine):
+        parts = [engine.codec, engine.lm, engine.reader.durations]
+    else:
+        parts = list(vars(getattr(engine.model, "networks", engine.model)).values())
+    return [part for part in parts if isinstance(part, nn.Module)]
