@@ -68,6 +68,7 @@ def check_call(call: list[str]) -> None:
 def check_module(call: list[str], empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail unless `python -m uniaudio.recipes.NAME` takes these options; in the folder `empty` it finds nothing."""
     modules = ("ship", "ssl", "audiolm", "audiolm_probes", "audiolm_detector", "audioldm2_data", "audioldm2_ship")
+    modules += ("audioldm2_ablation",)
     assert call[:2] == ["python", "-m"] and call[2] in [f"uniaudio.recipes.{name}" for name in modules]
     monkeypatch.chdir(empty)
     monkeypatch.setattr(sys, "argv", call[2:])

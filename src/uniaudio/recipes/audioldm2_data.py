@@ -31,10 +31,11 @@ PARTS = "parts"  # the checkpoint of the two encoders inside a folder of latents
 
 @dataclass(frozen=True, kw_only=True)
 class LatentDataConfig:
-    """`limits` say how many recordings of each kind are taken, drawn at random; `captions` wordings of each. The scales
-    of latents and features are those of `measured` windows."""
+    """`limits` say how many recordings of each kind are taken, drawn at random, with at most `windows` windows and
+    `captions` wordings of each. The scales of latents and features are those of `measured` windows."""
 
     limits: dict[str, int] = field(default_factory=lambda: {"sound": 4000, "music": 2500, "speech": 2500})
+    windows: int = 4
     captions: int = 3
     batch_size: int = 16
     measured: int = 128
@@ -77,7 +78,10 @@ def make_latents(corpus: Path, autoencoder: Path, audiomae: Path, out: Path, set
     """
     encoders = _Encoders(load_autoencoder(autoencoder), load_audiomae(audiomae))
     rows = {kind: _chosen(corpus / kind, settings.limits.get(kind, 0), settings.seed) for kind in KINDS}
-    windows = [one for kind in KINDS for row in rows[kind] for one in _windows(row, kind, encoders.num_samples)]
+    draw, most = random.Random(settings.seed), settings.windows
+    windows = [
+        one for kind in KINDS for row in rows[kind] for one in _windows(row, kind, encoders.num_samples, most, draw)
+    ]
     if not windows:
         raise InputError(f"{corpus} has no recordings of {', '.join(KINDS)}; make some: uniaudio synthesize sound")
     _standardise(encoders, random.Random(settings.seed).sample(windows, min(settings.measured, len(windows))))
@@ -122,9 +126,9 @@ def _chosen(corpus: Path, limit: int, seed: int) -> list[Row]:
     return random.Random(seed).sample(rows, min(limit, len(rows)))
 
 
-def _windows(row: Row, kind: str, num_samples: int) -> list[_Window]:
+def _windows(row: Row, kind: str, num_samples: int, most: int, draw: random.Random) -> list[_Window]:
     starts = window_starts(round(row.seconds * SAMPLE_RATE), num_samples)
-    return [_Window(row=row, kind=kind, first=first) for first in starts]
+    return [_Window(row=row, kind=kind, first=first) for first in draw.sample(starts, min(most, len(starts)))]
 
 
 def _standardise(encoders: _Encoders, windows: Sequence[_Window]) -> None:

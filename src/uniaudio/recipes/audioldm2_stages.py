@@ -24,7 +24,7 @@ _DENOISER = DenoiserConfig(
     extra_channels=8,
     loa_dim=192,
     text_dim=384,
-    channels=(64, 128, 192),
+    channels=(64, 128, 160),
     attention=(False, False, True),
     layers_per_block=1,
     noise=NoiseConfig(prediction="v_prediction"),
