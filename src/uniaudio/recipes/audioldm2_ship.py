@@ -57,7 +57,8 @@ def assemble(
     parts = {"autoencoder": autoencoder, "audiomae": audiomae, "vocoder": load_vocoder(vocoder)}
     speaks = {} if durations is None else {"durations": _durations(durations)}
     window = audiomae.config.frames // autoencoder.config.reduction
-    model = OwnModel(name, tuple(tasks), Networks(**networks, **parts, **speaks), LatentConfig(window=window))
+    sizes = LatentConfig(pooling=int(described["loss"]["pooling"]), window=window)
+    model = OwnModel(name, tuple(tasks), Networks(**networks, **parts, **speaks), sizes)
     return LatentEngine(model, SAMPLING, {task: TASK_SAMPLING[task] for task in tasks if task in TASK_SAMPLING})
 
 

@@ -1,0 +1,97 @@
+"""AudioLDM 2 from recordings to a model folder in tiny sizes: every recipe, the latents between them, what ships."""
+
+from pathlib import Path
+
+import pytest
+from tests.corpora import small_corpora
+from tests.engines.latent import FakeCaptions
+
+from uniaudio import recipes
+from uniaudio.data.latents import LatentSet
+from uniaudio.engines.bundle import save_engine
+from uniaudio.engines.latent_folder import load_latent, save_latent
+from uniaudio.errors import InputError
+from uniaudio.recipes.audioldm2_data import LatentDataConfig, load_parts, make_latents
+from uniaudio.recipes.audioldm2_ship import TASKS_OF_MINI, assemble
+from uniaudio.recipes.debug import debug_engine
+
+LOOP = ["loop.steps=1", "loop.bf16=false", "objective.batch_size=2"]
+AUTOENCODER = ["network.channels=8,8", "network.latent_channels=4", "network.norm_groups=4", "crop_frames=16"]
+VOCODER = ["network.width=16", "network.blocks=1", "start=none", "crop_frames=16"]
+AUDIOMAE = [
+    "network.frames=64",
+    "network.width=16",
+    "network.blocks=3",
+    "network.heads=2",
+    "objective.decoder.width=16",
+]
+STAGE = [
+    "denoiser.latent_channels=4", "denoiser.extra_channels=2", "denoiser.loa_dim=16", "denoiser.text_dim=12",
+    "denoiser.channels=8,16", "denoiser.attention=[false, true]", "denoiser.head_width=8", "denoiser.norm_groups=4",
+    "phones.width=6", "phones.channels=2", "bridge.loa_dim=16", "bridge.num_tokens=2", "bridge.width=16",
+    "bridge.layers=1", "bridge.heads=2", 'bridge.conditions={"caption": 12, "voice": 16, "phones": 200}',
+    "objective.poolings=4,8", "objective.pooling=4",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("audioldm2")
+    small_corpora(folder / "corpora")
+    first = {"latent_autoencoder": AUTOENCODER, "latent_vocoder": VOCODER, "latent_audiomae": AUDIOMAE}
+    for name, changes in first.items():
+        recipes.run(name, [*LOOP, *changes], corpus=folder / "corpora", run=folder / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("uniaudio.recipes.audioldm2_data.CaptionTokenizer", FakeCaptions)
+        settings = LatentDataConfig(windows=2, captions=2, batch_size=4, measured=4)
+        runs = folder / "latent_autoencoder", folder / "latent_audiomae"
+        make_latents(folder / "corpora", *runs, folder / "latents", settings)
+    starts = {"latent_diffusion": [], "latent_bridge": [folder / "latent_diffusion"]}
+    starts["latent_joint"] = [folder / "latent_diffusion", folder / "latent_bridge"]
+    for name, before in starts.items():
+        start = ["start=" + ",".join(map(str, before))] if before else []
+        recipes.run(name, [*LOOP, *STAGE, *start], corpus=folder / "latents", run=folder / name)
+    return folder
+
+
+def test_latents_are_of_every_kind_of_training_recording(work: Path) -> None:
+    data = LatentSet(work / "latents")
+    assert all(len(data.groups[kind]) for kind in ("sound", "music", "speech"))
+    assert len(data.latent) == len(data.owners) == len(data.phones)
+    assert len(data.captions) == 2 * 8  # two wordings of four sounds and four pieces
+    autoencoder, audiomae = load_parts(work / "latents")
+    assert data.latent.shape[1:] == (4, 64 // autoencoder.config.reduction, 8)
+    assert audiomae.config.frames == 64
+    batch = data.batch({"speech": 1.0}, 4, 0, 0)
+    assert bool((batch.phones > 0).any(1).all()) and bool(batch.voiced.all())
+
+
+def test_runs_become_a_model(work: Path, tmp_path: Path) -> None:
+    save_engine(tmp_path / "debug", debug_engine(), "# debug\n")
+    engine = assemble(
+        work / "latents",
+        work / "latent_vocoder",
+        [work / "latent_joint"],
+        str(tmp_path / "debug"),
+        "tiny",
+        TASKS_OF_MINI,
+    )
+    save_latent(tmp_path / "model", engine, "# tiny\n")
+    loaded = load_latent(str(tmp_path / "model"))
+    loaded.model.captions = FakeCaptions()  # pyright: ignore[reportAttributeAccessIssue]
+    assert loaded.generate("text_to_sound", {"caption": "a dog"}, seconds=0.5).samples.shape == (1, 8000)
+    assert loaded.tasks == TASKS_OF_MINI
+
+
+def test_runs_that_lack_a_network(work: Path) -> None:
+    with pytest.raises(InputError, match="bridge"):
+        assemble(
+            work / "latents", work / "latent_vocoder", [work / "latent_diffusion"], None, "tiny", ["text_to_sound"]
+        )
+    with pytest.raises(InputError, match="no run of a stage"):
+        recipes.run(
+            "latent_bridge",
+            [*STAGE, f"start={work / 'latent_vocoder'}"],
+            corpus=work / "latents",
+            run=work / "other",
+        )
