@@ -85,14 +85,10 @@ def run(
         _, stage, *size = name.split("_")
         recipe = (audiolm.PAPER if size else audiolm.MINI)[stage]
         audiolm.train_stage(stage, recipe, overrides, _needed(corpus, name), folder, minutes)
-    elif name in ("latent_diffusion", "latent_bridge", "latent_joint"):
-        from uniaudio.recipes.audioldm2_stages import train_stage
-
-        train_stage(name, overrides, _needed(corpus, name), folder, minutes)
     elif name.startswith("latent_"):
-        from uniaudio.recipes import audioldm2
+        from uniaudio.recipes.audioldm2_stages import train_latent
 
-        audioldm2.TRAINERS[name](overrides, _needed(corpus, name), folder, minutes)
+        train_latent(name, overrides, _needed(corpus, name), folder, minutes)
     else:
         from uniaudio.recipes import debug
 

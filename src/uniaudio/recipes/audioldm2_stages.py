@@ -14,6 +14,7 @@ from uniaudio.diffusion.denoiser import Denoiser, DenoiserConfig, NoiseConfig
 from uniaudio.diffusion.phones import TimedPhones, TimedPhonesConfig
 from uniaudio.errors import InputError
 from uniaudio.recipes import building
+from uniaudio.recipes.audioldm2 import TRAINERS
 from uniaudio.recipes.trained import averaged
 from uniaudio.train.loop import LoopConfig, train
 from uniaudio.train.objectives.latent import LatentObjective, LatentObjectiveConfig
@@ -71,6 +72,14 @@ RECIPES = {
     "latent_bridge": _stage(1500, 1e-3, LatentObjectiveConfig(stage="bridge", batch_size=32)),
     "latent_joint": _stage(500, 2e-4, LatentObjectiveConfig(stage="joint")),
 }
+
+
+def train_latent(name: str, overrides: list[str], corpus: Path, folder: Path, minutes: float | None) -> None:
+    """Run any recipe of AudioLDM 2: a stage on a folder of latents, or one of the networks before, on recordings."""
+    if name in RECIPES:
+        train_stage(name, overrides, corpus, folder, minutes)
+    else:
+        TRAINERS[name](overrides, corpus, folder, minutes)
 
 
 def train_stage(name: str, overrides: list[str], latents: Path, folder: Path, minutes: float | None) -> None:
