@@ -83,7 +83,9 @@ def test_python_block_is_short_and_runs(tmp_path: Path, monkeypatch: pytest.Monk
     assert read_audio("hello.wav").seconds > 0.1
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/training.md", "docs/data.md", "docs/scale.md", "docs/audiolm.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/training.md", "docs/data.md", "docs/scale.md", "docs/audiolm.md", "docs/audioldm2.md"]
+)
 def test_commands_are_understood(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.commands import check_call, check_module, shell_calls
 

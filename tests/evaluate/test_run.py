@@ -11,6 +11,7 @@ from tests.corpora import small_corpora
 from uniaudio import recipes
 from uniaudio.audio.io import Audio, read_audio
 from uniaudio.cli import main
+from uniaudio.engines import tokens
 from uniaudio.engines.tokens import TokenEngine
 from uniaudio.errors import InputError
 from uniaudio.evaluate import columns, heard, run
@@ -87,7 +88,7 @@ def test_the_same_again_generates_nothing_and_says_the_same(
         raise AssertionError("nothing is to be generated")
 
     monkeypatch.setattr(columns, "_generate", broken)
-    monkeypatch.setattr(columns, "round_trip", broken)
+    monkeypatch.setattr(tokens, "round_trip", broken)
     before = {k: v for k, v in results.items() if k != "out"}
     for column in (column for task in before["tasks"].values() for column in task["columns"].values()):
         column.pop("real_time_factor", None)
@@ -128,7 +129,7 @@ def test_a_model_without_the_task_and_a_silent_clip_are_marked(
 ):
     monkeypatch.setattr(engine, "tasks", ("tts",))
     silence = Audio(np.zeros((1, 16000), np.float32), 16000)
-    monkeypatch.setattr(columns, "round_trip", lambda codec, audio: silence)
+    monkeypatch.setattr(tokens, "round_trip", lambda codec, audio: silence)
     recipes.evaluate(["speech_enhancement", "text_to_sound"], "debug", data, tmp_path / "out", 2, 0)
     tasks = read_results(tmp_path / "out" / "results.json")["tasks"]
     enhanced = tasks["speech_enhancement"]["columns"]

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from uniaudio.diffusion.library import diffusers_class
+
 Predict = Callable[[Tensor, Tensor], Tensor]  # (noisy latent [B, C, T, F], timestep []) -> prediction [B, C, T, F]
 
 
@@ -99,11 +101,9 @@ class Denoiser(nn.Module):
 
     def __init__(self, config: DenoiserConfig, unet: nn.Module | None = None) -> None:
         """`unet` is one that exists, such as a public model's; without it, a new one of the config's sizes."""
-        from diffusers import AudioLDM2UNet2DConditionModel
-
         super().__init__()
         self.config = config
-        self.unet = AudioLDM2UNet2DConditionModel(**config.unet()) if unet is None else unet
+        self.unet = diffusers_class("AudioLDM2UNet2DConditionModel")(**config.unet()) if unet is None else unet
         noise = config.noise
         betas = torch.linspace(noise.start**0.5, noise.end**0.5, noise.num_steps, dtype=torch.float32) ** 2
         self.register_buffer("alphas", (1 - betas).cumprod(dim=0), persistent=False)  # [num_steps]
@@ -188,8 +188,13 @@ def _join(first: Given, second: Given) -> Given:
     if first.text is not None and second.text is not None and first.text.shape[1] != second.text.shape[1]:
         length = max(first.text.shape[1], second.text.shape[1])
         first, second = _padded(first, length), _padded(second, length)
-    pairs = {name: (getattr(first, name), getattr(second, name)) for name in ("loa", "text", "text_mask", "extra")}
-    return Given(**{name: None if b is None else torch.cat((a, b)) for name, (a, b) in pairs.items()})
+
+    def both(name: str) -> Tensor | None:
+        one, other = getattr(first, name), getattr(second, name)
+        return None if other is None else torch.cat((one, other))
+
+    loa = torch.cat((first.loa, second.loa))
+    return Given(loa=loa, text=both("text"), text_mask=both("text_mask"), extra=both("extra"))
 
 
 def _padded(given: Given, length: int) -> Given:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from uniaudio.diffusion.denoiser import Predict
+from uniaudio.diffusion.library import diffusers_class
 
 SAMPLERS = {
     "ddim": "DDIMScheduler",
@@ -69,9 +70,7 @@ def make_scheduler(name: str, schedule: Mapping[str, Any]) -> Any:
     Steps lead (the first is one above a multiple), nothing is clipped, and the last step ends at the first alpha, as in
     the public models. DPM-Solver++ would begin too late with leading steps (at 501 of 1000 for 500), so its lie evenly.
     """
-    import diffusers
-
-    kind = getattr(diffusers, SAMPLERS[name])
+    kind = diffusers_class(SAMPLERS[name])
     known = inspect.signature(kind.__init__).parameters
     ours = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1, "timestep_spacing": "leading"}
     settings = {key: value for key, value in {**ours, **schedule}.items() if key in known}

@@ -3,11 +3,10 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uniaudio.engines.latent import LatentEngine
-    from uniaudio.engines.tokens import TokenEngine
+    from uniaudio.engines.base import Engine
 
 
-def load(name_or_folder: str, *, compiled: bool = True, precision: str = "float32") -> "TokenEngine | LatentEngine":
+def load(name_or_folder: str, *, compiled: bool = True, precision: str = "float32") -> "Engine":
     """Return the engine of a shipped model (by name) or of a checkpoint folder; raises InputError if there is none.
 
     A folder says what it holds: a language model over codes, or a latent diffusion model, ours or a public one. Unless

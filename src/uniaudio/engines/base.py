@@ -1,21 +1,26 @@
 """What every engine offers: a task and a request in, audio out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
+
+from torch import nn
 
 from uniaudio.audio.io import Audio
 from uniaudio.errors import InputError
-from uniaudio.lm.sampling import Sampling
 from uniaudio.tasks import TASKS, Task
 
-Progress = Callable[[int, int], None]  # (frames done, frames in all)
+Progress = Callable[[int, int], None]  # (frames or steps done, those in all)
 
 
 class Engine(Protocol):
-    """A loaded model that generates audio for the tasks it was trained on."""
+    """A loaded model that generates audio for the tasks it was trained on.
+
+    Each kind has its own sampling, a dataclass that has at least `seed`, `guidance` and `candidates`.
+    """
 
     name: str
     tasks: tuple[str, ...]
+    precision: str
 
     @property
     def sample_rate(self) -> int:
@@ -27,11 +32,35 @@ class Engine(Protocol):
         task_name: str,
         request: Mapping[str, Any],
         *,
-        sampling: Sampling | None = None,
+        sampling: Any = None,
         seconds: float | None = None,
         on_frame: Progress | None = None,
     ) -> Audio:
         """Return the audio for one request; raises InputError for a task or a field that does not fit."""
+        ...
+
+    def generate_batch(
+        self,
+        task_name: str,
+        requests: Sequence[Mapping[str, Any]],
+        samplings: Sequence[Any],
+        *,
+        seconds: float | None = None,
+        on_frame: Progress | None = None,
+    ) -> list[Audio]:
+        """Return the audio of several requests of one task, which are generated together."""
+        ...
+
+    def sampling_for(self, task_name: str) -> Any:
+        """Return how a task is sampled unless a call says otherwise."""
+        ...
+
+    def round_trip(self, audio: Audio) -> Audio:
+        """Return a recording after the model's own coding: what none of its results can surpass."""
+        ...
+
+    def networks(self) -> list[nn.Module]:
+        """Return the networks that decide what is generated."""
         ...
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from uniaudio.audio.io import Audio
 from uniaudio.diffusion.denoiser import Given
@@ -169,6 +169,10 @@ class LatentEngine:
         """Return the first seconds of samples [N] as audio."""
         wanted = samples[: int(seconds * self.sample_rate + 1e-6)]
         return Audio(wanted.clamp(-1, 1)[None].float().cpu().numpy(), self.sample_rate)
+
+    def networks(self) -> list[nn.Module]:
+        """Return the networks that decide what is generated."""
+        return self.model.parts()
 
     @torch.no_grad()
     def round_trip(self, audio: Audio) -> Audio:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from uniaudio.audio.filterbanks import TacotronMel
 from uniaudio.audio.io import Audio, read_audio
@@ -75,6 +75,9 @@ class OwnModel:
             num_tokens=networks.bridge.config.num_tokens,
         )
         _check_fit(self.shape, networks.audiomae.config, config.pooling)
+
+    def parts(self) -> list[nn.Module]:
+        return [part for part in vars(self.networks).values() if isinstance(part, nn.Module)]
 
     def scheduler(self, sampler: str) -> Any:
         return make_scheduler(sampler, self.denoiser.config.noise.scheduler())

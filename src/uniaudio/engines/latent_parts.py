@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uniaudio.diffusion.bridge import Bridge, Condition
@@ -76,6 +76,10 @@ class LatentModel(Protocol):
     shape: Shape
     bridge: Bridge
     denoiser: Denoiser
+
+    def parts(self) -> list[nn.Module]:
+        """Return the networks that decide what is generated."""
+        ...
 
     def plan(self, task: Task, request: Mapping[str, Any]) -> Plan:
         """Return the plan of a request; raises InputError for a value that cannot be used."""

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from uniaudio.audio.io import Audio
 from uniaudio.diffusion.autoencoder import MEL_FLOOR
 from uniaudio.diffusion.bridge import Bridge, BridgeConfig, Condition, public_weights
 from uniaudio.diffusion.denoiser import NoiseConfig, adopt
+from uniaudio.diffusion.library import diffusers_class
 from uniaudio.diffusion.samplers import make_scheduler
 from uniaudio.engines.items import as_text
 from uniaudio.engines.kinds import PUBLIC_INDEX, class_name, public_tasks, read_json
@@ -59,7 +60,6 @@ class PublicModel:
     """The networks of a public folder; the sizes of all of them are read, none is assumed."""
 
     def __init__(self, folder: Path, tasks: tuple[str, ...]) -> None:
-        from diffusers import AudioLDM2UNet2DConditionModel, AutoencoderKL
         from transformers import ClapModel, SpeechT5HifiGan, T5EncoderModel, VitsModel
         from transformers.utils.logging import disable_progress_bar
 
@@ -67,7 +67,7 @@ class PublicModel:
         self.folder, self.name, self.tasks = folder, folder.name, tasks
         self.speaks = tasks == ("tts",)
         self.index = read_json(folder / PUBLIC_INDEX)
-        self.vae = self._load("vae", AutoencoderKL)
+        self.vae = self._load("vae", diffusers_class("AutoencoderKL"))
         self.clap = self._load("text_encoder", ClapModel)
         self.reader = self._load("text_encoder_2", VitsModel if self.speaks else T5EncoderModel)
         self.vocoder = self._load("vocoder", SpeechT5HifiGan)
@@ -78,7 +78,8 @@ class PublicModel:
         noise = NoiseConfig(
             start=betas[0], end=betas[1], num_steps=betas[2], prediction=self.schedule.get("prediction_type", "epsilon")
         )
-        self.denoiser = adopt(self._load("unet", AudioLDM2UNet2DConditionModel), noise).eval().requires_grad_(False)
+        unet = self._load("unet", diffusers_class("AudioLDM2UNet2DConditionModel"))
+        self.denoiser = adopt(unet, noise).eval().requires_grad_(False)
         sizes, reduction = self.vocoder.config, 2 ** (len(self.vae.config["block_out_channels"]) - 1)
         hop = functools.reduce(lambda a, b: a * b, sizes.upsample_rates)
         self.shape = Shape(
@@ -92,9 +93,7 @@ class PublicModel:
         )
 
     def _load(self, part: str, kind: Any) -> Any:
-        from diffusers import ModelMixin
-
-        words = {"torch_dtype" if issubclass(kind, ModelMixin) else "dtype": torch.float32}
+        words = {"torch_dtype" if issubclass(kind, diffusers_class("ModelMixin")) else "dtype": torch.float32}
         model = kind.from_pretrained(self.folder / part, local_files_only=True, use_safetensors=True, **words)
         return model.eval().requires_grad_(False)
 
@@ -109,11 +108,10 @@ class PublicModel:
 
     def _bridge(self) -> Bridge:
         """Return ours with the weights of the two public modules; the language model may have a token head or none."""
-        from diffusers import AudioLDM2ProjectionModel
         from transformers import GPT2Model
 
         projection, gpt = (
-            self._load("projection_model", AudioLDM2ProjectionModel),
+            self._load("projection_model", diffusers_class("AudioLDM2ProjectionModel")),
             self._load("language_model", GPT2Model),
         )
         sizes, widths = gpt.config, projection.config
@@ -133,6 +131,9 @@ class PublicModel:
         bridge = Bridge(config)
         bridge.load_state_dict(public_weights(projection.state_dict(), gpt.state_dict()))
         return bridge.eval().requires_grad_(False)
+
+    def parts(self) -> list[nn.Module]:
+        return [self.clap, self.reader, self.bridge, self.denoiser, self.vae, self.vocoder]
 
     def scheduler(self, sampler: str) -> Any:
         return make_scheduler(sampler, self.schedule)

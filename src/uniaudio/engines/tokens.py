@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from uniaudio.audio.io import Audio
 from uniaudio.codec.model import Codec
@@ -29,6 +29,7 @@ from uniaudio.sequence.batch import Batch, collate, hide_conditions
 from uniaudio.sequence.layout import ROLES, Items, Layout, is_aligned
 from uniaudio.sequence.layout import Sequence as Prompt
 from uniaudio.tasks import Task
+from uniaudio.tokenizers.codec import round_trip
 from uniaudio.tokenizers.text import NOTHING_TO_SPEAK, clean_text, split_clauses
 
 MAX_PART_CHARACTERS = 90  # a text is spoken in parts of about the length that training saw
@@ -263,6 +264,15 @@ class TokenEngine:
                 return ENDLESS, ENDLESS
             expected = round(wanted * rate)
         return max(1, round(expected * low)), max(1, round(expected * high))
+
+    def round_trip(self, audio: Audio) -> Audio:
+        """Return a recording encoded and decoded: [1, T * hop]."""
+        return round_trip(self.codec, audio)
+
+    def networks(self) -> list[nn.Module]:
+        """Return the networks that decide what is generated."""
+        parts = (self.codec, self.lm, self.reader.durations)
+        return [part for part in parts if isinstance(part, nn.Module)]
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Audio:

@@ -26,7 +26,7 @@ from uniaudio.evaluate.metrics.visqol import visqol
 from uniaudio.evaluate.metrics.wer import word_error_rate
 from uniaudio.evaluate.opus import opus_round_trip
 from uniaudio.evaluate.report import BESIDE, mean_with_interval
-from uniaudio.tokenizers.codec import AudioCodec, CodecTokenizer
+from uniaudio.tokenizers.codec import AudioCodec, CodecTokenizer, round_trip
 
 OPUS_KBPS = (6, 12)
 PAGE_CLIPS = 10
@@ -122,14 +122,6 @@ class _Scores:
             if 0 < len(values) < num_clips:
                 found[name]["clips"] = len(values)
         return found
-
-
-def round_trip(codec: AudioCodec, audio: Audio) -> Audio:
-    """Return a recording encoded and decoded: [1, T * hop] at the codec's rate."""
-    tokenizer = CodecTokenizer(codec)
-    ids = tokenizer.encode(audio).ids
-    assert ids is not None
-    return tokenizer.decode(ids)
 
 
 def evaluate_codec(

@@ -11,19 +11,17 @@ from typing import Any
 
 from uniaudio.audio.io import Audio
 from uniaudio.data.examples import load
-from uniaudio.engines.latent import LatentEngine
+from uniaudio.engines.base import Engine
 from uniaudio.engines.tokens import TokenEngine
 from uniaudio.errors import InputError
 from uniaudio.evaluate.baselines import Baseline
 from uniaudio.evaluate.baselines.retrieval import Training
 from uniaudio.evaluate.cases import Case
-from uniaudio.evaluate.codecs import round_trip
 from uniaudio.evaluate.heard import RATE
 from uniaudio.tasks import TASKS
 
 REFERENCE, CODEC, MODEL, UNPROCESSED = "reference", "codec", "model", "unprocessed"
 NEAREST = "nearest_training_clip"  # label of an example
-AnyEngine = TokenEngine | LatentEngine
 BATCH = 8  # requests that are generated together; always the same ones, so that a resumed run makes the same clips
 
 
@@ -62,16 +60,12 @@ def reference_column(cases: Sequence[Case], folder: Path) -> Column:
     return kept_column(REFERENCE, about, cases, folder / REFERENCE, lambda case: case.reference.audio)
 
 
-def codec_column(cases: Sequence[Case], folder: Path, engine: AnyEngine) -> Column:
+def codec_column(cases: Sequence[Case], folder: Path, engine: Engine) -> Column:
     """Return the column of the reference after the codec, or after autoencoder and vocoder: no model of its codes or
     latents can sound better."""
     name = "codec" if isinstance(engine, TokenEngine) else "autoencoder and vocoder"
-
-    def after(case: Case) -> Audio:
-        audio = case.reference.audio
-        return round_trip(engine.codec, audio) if isinstance(engine, TokenEngine) else engine.round_trip(audio)
-
-    return kept_column(CODEC, f"the reference after the {name}: the ceiling", cases, folder / CODEC, after)
+    about = f"the reference after the {name}: the ceiling"
+    return kept_column(CODEC, about, cases, folder / CODEC, lambda case: engine.round_trip(case.reference.audio))
 
 
 def unprocessed_column(cases: Sequence[Case], folder: Path) -> Column | None:
@@ -90,7 +84,7 @@ def unprocessed_column(cases: Sequence[Case], folder: Path) -> Column | None:
     return kept_column(UNPROCESSED, "the recording as it was given", cases, folder / UNPROCESSED, given)
 
 
-def model_column(cases: Sequence[Case], folder: Path, engine: AnyEngine, seed: int) -> Column:
+def model_column(cases: Sequence[Case], folder: Path, engine: Engine, seed: int) -> Column:
     """Return the column of the model: batches that are not whole in the folder are generated."""
     task = TASKS[cases[0].example.task]
     column = Column(name=MODEL, about=engine.name)
@@ -134,11 +128,10 @@ def baseline_column(cases: Sequence[Case], folder: Path, baseline: Baseline, tra
     return kept_column(baseline.name, baseline.about, cases, folder / baseline.name.replace(" ", "-"), make)
 
 
-def _generate(engine: AnyEngine, batch: Sequence[Case], seed: int) -> tuple[dict[str, Audio], dict[str, str]]:
+def _generate(engine: Engine, batch: Sequence[Case], seed: int) -> tuple[dict[str, Audio], dict[str, str]]:
     """Return the clips of a batch, and why there is none of some: then each is generated alone."""
     task = TASKS[batch[0].example.task]
-    sampling: Any = engine.sampling_for(task.name)
-    samplings = [replace(sampling, seed=seed + zlib.crc32(case.id.encode())) for case in batch]
+    samplings = [replace(engine.sampling_for(task.name), seed=seed + zlib.crc32(case.id.encode())) for case in batch]
     seconds = batch[0].reference.audio.seconds if task.length == "seconds" else None
     try:
         made = engine.generate_batch(task.name, [case.request for case in batch], samplings, seconds=seconds)

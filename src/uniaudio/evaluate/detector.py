@@ -17,7 +17,7 @@ from uniaudio.engines.audiolm_folder import load_codec_of
 from uniaudio.errors import InputError
 from uniaudio.evaluate import classifier
 from uniaudio.evaluate.classifier import SAMPLE_RATE, Classifier, ClassifierConfig
-from uniaudio.evaluate.codecs import round_trip
+from uniaudio.tokenizers.codec import round_trip
 
 RECORDED, MADE = "recording", "audiolm"
 KIND = "origin"

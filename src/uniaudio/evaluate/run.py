@@ -7,9 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from uniaudio.engines import load
+from uniaudio.engines.base import Engine
 from uniaudio.engines.tokens import TokenEngine
 from uniaudio.errors import InputError
 from uniaudio.evaluate.baselines import BASELINES
@@ -19,7 +18,6 @@ from uniaudio.evaluate.codecs import evaluate_codec
 from uniaudio.evaluate.columns import (
     CODEC,
     MODEL,
-    AnyEngine,
     Column,
     baseline_column,
     codec_column,
@@ -91,19 +89,19 @@ def evaluate_tasks(
     return results, clips
 
 
-def _engine(engine: AnyEngine | None) -> AnyEngine:
+def _engine(engine: Engine | None) -> Engine:
     assert engine is not None
     return engine
 
 
-def _codec(engine: AnyEngine | None) -> AudioCodec:
+def _codec(engine: Engine | None) -> AudioCodec:
     if not isinstance(engine, TokenEngine):
-        raise InputError(f"{_engine(engine).name} has no codec to judge: name its tasks instead")
+        raise InputError(f"{_engine(engine).name} has no codec: judge its tasks, or give --codec")
     return engine.codec
 
 
 def _evaluate_task(
-    engine: AnyEngine, cases: list[Case], training: Training, out: Path, seed: int, workers: int
+    engine: Engine, cases: list[Case], training: Training, out: Path, seed: int, workers: int
 ) -> tuple[dict[str, Any], list[Clip]]:
     task = cases[0].example.task
     _same_settings(out / "settings.json", engine, cases, seed)
@@ -156,14 +154,14 @@ def _page_clips(cases: list[Case], columns: list[Column], scored: dict[str, dict
     ]
 
 
-def _same_settings(path: Path, engine: AnyEngine, cases: list[Case], seed: int) -> None:
+def _same_settings(path: Path, engine: Engine, cases: list[Case], seed: int) -> None:
     """Keep what was generated only if it came from the same weights, precision, sampling, seed and examples."""
     digest = hashlib.sha256()
-    for part in _networks(engine):
+    for part in engine.networks():
         for value in part.state_dict().values():
             digest.update(value.numpy().tobytes())
     ids = [case.id for case in cases]
-    sampling = asdict(engine.sampling_for(cases[0].example.task))  # pyright: ignore[reportArgumentType]
+    sampling = asdict(engine.sampling_for(cases[0].example.task))
     settings = {"weights": digest.hexdigest(), "sampling": sampling, "seed": seed, "examples": ids}
     settings["precision"] = engine.precision
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings:
@@ -172,12 +170,3 @@ def _same_settings(path: Path, engine: AnyEngine, cases: list[Case], seed: int) 
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(settings, indent=1), encoding="utf-8")
-
-
-def _networks(engine: AnyEngine) -> list[nn.Module]:
-    """Return the networks whose weights make the clips of an engine."""
-    if isinstance(engine, TokenEngine):
-        parts = [engine.codec, engine.lm, engine.reader.durations]
-    else:
-        parts = list(vars(getattr(engine.model, "networks", engine.model)).values())
-    return [part for part in parts if isinstance(part, nn.Module)]

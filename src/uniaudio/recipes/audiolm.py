@@ -212,9 +212,9 @@ def _start_from(model: orders.AnyLM, name_or_folder: str) -> None:
     if (Path(name_or_folder) / "checkpoint").is_dir():
         tensors = averaged(Path(name_or_folder))[1]
     else:
-        from uniaudio.engines import load
+        from uniaudio.engines.bundle import load_engine
 
-        trained = load(name_or_folder).lm
+        trained = load_engine(name_or_folder).lm
         tensors = trained.state_dict() if isinstance(trained, orders.AnyLM) else {}
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     tensors = {name: value for name, value in tensors.items() if name in shapes or not name.startswith("voice_")}

@@ -23,9 +23,9 @@ from uniaudio.engines.audiolm_folder import load_audiolm
 from uniaudio.errors import InputError
 from uniaudio.evaluate import classifier, detector
 from uniaudio.evaluate.classifier import SAMPLE_RATE, Classifier, ClassifierConfig
-from uniaudio.evaluate.codecs import round_trip
 from uniaudio.evaluate.detector import CONFIG, FOLDER, KIND, MADE, RECORDED, load_detector
 from uniaudio.recipes import building
+from uniaudio.tokenizers.codec import round_trip
 from uniaudio.train.loop import LoopConfig, train
 from uniaudio.train.objectives.classifier import ClassifierObjective, ClassifierObjectiveConfig, LabelledClip
 from uniaudio.train.optim import OptimConfig

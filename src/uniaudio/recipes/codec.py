@@ -140,12 +140,12 @@ def load_encoder(model: str, bfloat16: bool = False, only_semantic: bool = False
 
 def _load_model(model: str) -> tuple[Codec, SemanticTokenizer | None, Callable[[], CaptionTokenizer]]:
     """Return the tokenizers of an engine, or of a model that is only a codec."""
-    from uniaudio.engines import load
+    from uniaudio.engines.bundle import load_engine
     from uniaudio.engines.tokenizers import holds_tokenizers, load_tokenizers
 
     if holds_tokenizers(weights.find(model)):
         return *load_tokenizers(model), lambda: CaptionTokenizer(None)
-    engine = load(model)
+    engine = load_engine(model)
     return engine.codec, engine.reader.semantic, lambda: engine.reader.captions
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from uniaudio import weights
 from uniaudio.engines import load
-from uniaudio.engines.tokens import TokenEngine
+from uniaudio.engines.base import Engine
 from uniaudio.errors import InputError
 from uniaudio.tasks import TASKS
 from uniaudio.ui import Clip, write_page
@@ -81,7 +81,7 @@ def _check_writable(out: Path) -> None:
         raise InputError(f"cannot write in the folder {str(out)!r} ({error.strerror}): choose another --out") from error
 
 
-def _make(engine: TokenEngine, task_name: str, fields: dict[str, str], path: Path, seed: int) -> Clip:
+def _make(engine: Engine, task_name: str, fields: dict[str, str], path: Path, seed: int) -> Clip:
     task = TASKS[task_name]
     request: dict[str, Any] = dict(fields)
     inputs: dict[str, Path] = {}

@@ -20,10 +20,10 @@ from uniaudio.data.pairs.corpora import find_corpora
 from uniaudio.errors import InputError
 from uniaudio.evaluate import classifier
 from uniaudio.evaluate.classifier import SAMPLE_RATE, Classifier, ClassifierConfig, labels_of, listen
-from uniaudio.evaluate.codecs import round_trip
 from uniaudio.evaluate.metrics.class_accuracy import average_precision, class_accuracy
 from uniaudio.recipes import building
 from uniaudio.recipes.codec import load_codec
+from uniaudio.tokenizers.codec import round_trip
 from uniaudio.train.loop import LoopConfig, train
 from uniaudio.train.objectives.classifier import ClassifierObjective, ClassifierObjectiveConfig, LabelledClip
 from uniaudio.train.optim import OptimConfig

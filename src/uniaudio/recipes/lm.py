@@ -197,9 +197,9 @@ def token_folders(path: Path) -> list[Path]:
 
 def _start_from(model: AnyLM, name_or_folder: str) -> None:
     """Take over the weights of a trained model; raises InputError when its sizes differ."""
-    from uniaudio.engines import load
+    from uniaudio.engines.bundle import load_engine
 
-    trained = load(name_or_folder, compiled=False).lm
+    trained = load_engine(name_or_folder).lm
     if not isinstance(trained, AnyLM) or _sizes(trained) != _sizes(model):
         raise InputError(f"{name_or_folder} has other sizes than this recipe; leave out the changes of sizes")
     own = model.state_dict()

@@ -8,8 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from uniaudio import checkpoint, config
-from uniaudio.engines import load
-from uniaudio.engines.bundle import save_engine
+from uniaudio.engines.bundle import load_engine, save_engine
 from uniaudio.engines.items import ItemReader
 from uniaudio.engines.tokenizers import holds_tokenizers, load_tokenizers, save_tokenizers
 from uniaudio.engines.tokens import TokenEngine
@@ -72,7 +71,7 @@ def with_lm(base: str, lm_run: Path, name: str) -> TokenEngine:
 
     Raises InputError for a run whose ids are not those of `base`, with more at the end.
     """
-    engine, tuned = load(base), read_lm(lm_run)
+    engine, tuned = load_engine(base), read_lm(lm_run)
     old, new = engine.layout.vocabulary, tuned.vocabulary
     if new.marks[: len(old.marks)] != old.marks or new.sections[: len(old.sections)] != old.sections:
         raise InputError(f"{lm_run} was not fine-tuned from {base}: its ids mean something else")

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from uniaudio import checkpoint, config
-from uniaudio.engines import load
+from uniaudio.engines.bundle import load_engine
 from uniaudio.errors import InputError
 from uniaudio.lm import lora, orders
 from uniaudio.sequence.vocabulary import Vocabulary
@@ -43,7 +43,7 @@ def averaged(run: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
 def read_lm(name_or_folder: str | Path) -> TrainedLM:
     """Return the language model of a run, adapters merged, or of a model; raises InputError for neither."""
     if not (Path(name_or_folder) / "checkpoint").is_dir():
-        engine = load(str(name_or_folder))
+        engine = load_engine(str(name_or_folder))
         assert isinstance(engine.lm, orders.AnyLM)
         return TrainedLM(engine.lm, engine.layout.vocabulary, engine.tasks, engine.codec.config.frame_rate)
     described, tensors = averaged(Path(name_or_folder))

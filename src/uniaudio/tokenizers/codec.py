@@ -101,3 +101,11 @@ class CodecTokenizer:
         with torch.no_grad():
             samples = self.codec.decode(ids.T[None].to(_device(self.codec)))  # [1, 1, N]
         return Audio(samples[0].float().clamp(-1, 1).cpu().numpy(), config.sample_rate)
+
+
+def round_trip(codec: AudioCodec, audio: Audio) -> Audio:
+    """Return a recording encoded and decoded: [1, T * hop] at the codec's rate."""
+    tokenizer = CodecTokenizer(codec)
+    ids = tokenizer.encode(audio).ids
+    assert ids is not None
+    return tokenizer.decode(ids)
