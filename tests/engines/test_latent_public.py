@@ -13,8 +13,10 @@ from tests.engines.public_folder import write_folder
 from torch import Tensor, nn
 
 from uniaudio import engines
+from uniaudio.audio.io import Audio
 from uniaudio.diffusion.samplers import SAMPLERS
 from uniaudio.engines.latent import LatentEngine, LatentSampling, Work
+from uniaudio.engines.latent_modes import Edit, inpaint, style_transfer, variation
 from uniaudio.engines.latent_parts import Same, joined
 from uniaudio.engines.latent_public import NOTICE, PublicModel, load_public
 from uniaudio.errors import InputError
@@ -162,6 +164,24 @@ def test_speech_ports_read_texts_aloud(loaded: dict) -> None:
     assert engine.tasks == ("tts",)
     made = engine.generate("tts", {"text": "Rain.", "speaker": None}, sampling=LatentSampling(steps=2))
     assert made.seconds == pytest.approx(SECONDS, abs=1e-3)  # all that one window of these networks holds
+
+
+def test_commands_on_a_recording(loaded: dict) -> None:
+    """What is not heard works; what is heard needs AudioMAE, which the folders leave out."""
+    engine = loaded[False][0]
+    time = torch.arange(800) / 16000
+    source = Audio((0.3 * torch.sin(2000 * time))[None].numpy(), 16000)
+    longer = Audio((0.3 * torch.sin(2000 * torch.arange(1600) / 16000))[None].numpy(), 16000)
+    edit = Edit(caption="rain", sampling=LatentSampling(steps=2, guidance=2.0))
+    assert style_transfer(engine, longer, 0.5, edit).samples.shape == (1, 1600)
+    made = inpaint(engine, longer, 0.05, 0.08, edit).samples
+    assert (made[:, :800] == longer.samples[:, :800]).all() and (made[:, 800:1280] != longer.samples[:, 800:1280]).any()
+    with pytest.raises(InputError, match="lasts 0.05 s"):
+        style_transfer(engine, source, 0.5, edit)
+    with pytest.raises(InputError, match="put the model.safetensors of gaunernst"):
+        variation(engine, longer, edit)
+    with pytest.raises(InputError, match="speaks texts only"):
+        style_transfer(loaded[True][0], longer, 0.5, edit)
 
 
 def test_engines_load_takes_the_folder_and_tells_the_licence_once(

@@ -32,7 +32,7 @@ VOICE = "A person is speaking clearly."  # what CLAP hears of a speech port's vo
 SAMPLING = LatentSampling(sampler="dpmpp", steps=25, guidance=3.5, unconditional="rollout")
 _STOP = 182  # ends the phones of a speech port (the original's convention), whose padding is 0
 _SPEECH_TOKENS, _SOUND_TOKENS = 512, 8
-_MEL = {"n_fft": 1024, "hop_length": 160, "num_mels": 64}
+_MEL_RATE = 16000
 
 
 def load_public(folder: Path) -> LatentEngine:
@@ -203,12 +203,15 @@ class PublicModel:
     def to_latent(self, samples: Tensor) -> Tensor:
         from uniaudio.audio.filterbanks import TacotronMel
 
-        if self.vocoder.config.model_in_dim != _MEL["num_mels"]:
-            raise InputError(f"{self.name} has other spectrograms than the 64 bands that can be computed here")
-        mel = TacotronMel(self.shape.sample_rate, **_MEL)(samples)[:, None]  # [B, 1, frames, bands]
-        mel = torch.nn.functional.pad(
-            mel, (0, 0, 0, -mel.shape[2] % (mel.shape[3] // self.shape.bins)), value=MEL_FLOOR
-        )
+        if self.shape.sample_rate != _MEL_RATE:
+            raise InputError(
+                f"{self.name} has spectrograms of {self.shape.sample_rate} Hz: only {_MEL_RATE} is known here"
+            )
+        bands = self.vocoder.config.model_in_dim
+        reduction = bands // self.shape.bins
+        hop = round(_MEL_RATE / self.shape.rate / reduction)
+        mel = TacotronMel(_MEL_RATE, hop_length=hop, num_mels=bands)(samples)[:, None]  # [B, 1, frames, bands]
+        mel = torch.nn.functional.pad(mel, (0, 0, 0, -mel.shape[2] % reduction), value=MEL_FLOOR)
         return self.vae.encode(mel).latent_dist.mode() * self.vae.config["scaling_factor"]
 
     @torch.no_grad()
