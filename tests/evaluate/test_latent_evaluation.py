@@ -11,7 +11,7 @@ from uniaudio.data.examples import Example
 from uniaudio.errors import InputError
 from uniaudio.evaluate.cases import Case
 from uniaudio.evaluate.columns import codec_column, model_column
-from uniaudio.evaluate.run import _codec, _networks, _same_settings
+from uniaudio.evaluate.run import _codec, _same_settings
 from uniaudio.recipes.audioldm2_ablation import rows, true_language, varied
 
 
@@ -61,7 +61,7 @@ def test_columns_of_a_latent_model(cases: list[Case], tmp_path: Path) -> None:
 
 def test_clips_of_other_weights_are_not_kept(cases: list[Case], tmp_path: Path) -> None:
     engine = tiny_engine()
-    assert len(_networks(engine)) == 7
+    assert len(engine.networks()) == 7
     _same_settings(tmp_path / "settings.json", engine, cases, 0)
     _same_settings(tmp_path / "settings.json", tiny_engine(), cases, 0)
     with torch.no_grad():
