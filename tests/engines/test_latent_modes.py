@@ -94,6 +94,8 @@ def test_a_continuation_begins_with_the_source(engine: LatentEngine, source: Aud
     assert made.samples.shape == (1, 16000 + 14400)
     np.testing.assert_array_equal(made.samples[:, :16000], source.samples)
     assert made.samples[:, 16400:].std() > 1e-4
+    steps = np.abs(np.diff(made.samples[0]))
+    assert steps[15999] < 1.5 * steps[:15999].max()  # no click at the seam
     with pytest.raises(InputError, match="seconds"):
         continuation(engine, source, 0.0, Edit())
     with pytest.raises(InputError, match="lasts"):

@@ -187,7 +187,8 @@ def _to_length(samples: Tensor, length: int) -> Tensor:
 
 
 def _longer(samples: np.ndarray, length: int) -> np.ndarray:
-    return np.pad(samples, (0, length - len(samples)))
+    """Return samples [N] turned about their last one, to a length: a fade out of them begins without a jump."""
+    return np.pad(samples, (0, length - len(samples)), mode="reflect", reflect_type="odd")
 
 
 def _spliced(kept: np.ndarray, made: np.ndarray, first: int, last: int, sample_rate: int) -> np.ndarray:
