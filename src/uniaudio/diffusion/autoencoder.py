@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from uniaudio.diffusion.library import diffusers_class
+
 MEL_FLOOR = math.log(1e-5)  # log-mel of silence
 
 
@@ -52,12 +54,10 @@ class MelAutoencoder(nn.Module):
     scale: Tensor
 
     def __init__(self, config: AutoencoderConfig) -> None:
-        from diffusers import AutoencoderKL
-
         super().__init__()
         self.config = config
         levels, planes = len(config.channels), config.patch**2
-        self.vae = AutoencoderKL(
+        self.vae = diffusers_class("AutoencoderKL")(
             in_channels=planes,
             out_channels=planes,
             down_block_types=("DownEncoderBlock2D",) * levels,

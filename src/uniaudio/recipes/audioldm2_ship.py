@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -55,7 +56,7 @@ def assemble(
         part.eval().requires_grad_(False)
     autoencoder, audiomae = load_parts(latents)
     parts = {"autoencoder": autoencoder, "audiomae": audiomae, "vocoder": load_vocoder(vocoder)}
-    speaks = {} if durations is None else {"durations": _durations(durations)}
+    speaks: dict[str, Any] = {} if durations is None else {"durations": _durations(durations)}
     window = audiomae.config.frames // autoencoder.config.reduction
     sizes = LatentConfig(pooling=int(described["loss"]["pooling"]), window=window)
     model = OwnModel(name, tuple(tasks), Networks(**networks, **parts, **speaks), sizes)
