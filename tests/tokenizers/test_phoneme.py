@@ -8,7 +8,7 @@ import pytest
 
 from uniaudio.errors import InputError
 from uniaudio.tokenizers import phoneme
-from uniaudio.tokenizers.phoneme import PHONEMES, PhonemeDurationTokenizer, PhonemeTokenizer
+from uniaudio.tokenizers.phoneme import PHONEMES, PhonemeDurationTokenizer, PhonemeTokenizer, ipa
 
 pytest.importorskip("espeakng_loader")
 
@@ -168,6 +168,13 @@ def test_durations_of_a_text_cover_its_speech() -> None:
     assert (item.ids == tokenizer.encode(timed).ids).all()
     runs = tokenizer.decode(item.ids)
     assert (tokenizer.encode(runs).ids == item.ids).all()
+
+
+def test_ipa_keeps_words_stress_and_marks() -> None:
+    assert ipa("The rain has stopped, Dr. Smith. Really?") == "ðə ɹˈeɪn hɐz stˈɑːpt, dˈɑːktɚ smˈɪθ. ɹˈiəli?"
+    assert "(" not in ipa("Say déjà vu to Jean-Baptiste.")
+    with pytest.raises(InputError):
+        ipa("...")
 
 
 @pytest.mark.parametrize(

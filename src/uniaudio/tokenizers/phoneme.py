@@ -153,7 +153,7 @@ class Espeak:
 
     def ipa(self, words: str) -> str:
         """Return a clean piece of text in IPA as espeak writes it, with stress, words apart, without any mark."""
-        return " ".join(clause.strip() for clause in self._read(words, _IPA))
+        return " ".join(re.sub(r"\([a-z-]+\)", "", clause).strip() for clause in self._read(words, _IPA))
 
     def _read(self, words: str, mode: int) -> list[str]:
         """Return what espeak reads in each clause."""
