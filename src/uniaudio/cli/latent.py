@@ -4,24 +4,19 @@ import functools
 import os
 import time
 from argparse import Namespace
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from uniaudio.audio.io import Audio, check_writable, read_audio
+from uniaudio.audio.io import check_writable, read_audio
 from uniaudio.cli.command import Command, Parser, number, seed
 from uniaudio.cli.generate import MAX_SECONDS, MAX_STEPS, MIN_SECONDS, progress
 from uniaudio.cli.models import add_model_option
 from uniaudio.engines.kinds import ENGINES, is_latent
 from uniaudio.errors import InputError
 
-if TYPE_CHECKING:
-    from uniaudio.engines.latent import LatentEngine
-
 _SECONDS = {"type": number(float, 0, MAX_SECONDS, above=True), "metavar": "S"}
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "caption": {"metavar": "TEXT", "help": "what it is to sound like (without one: like the recording)"},
     "strength": {
         "type": number(float, 0, 1, above=True), "metavar": "N", "default": 0.5,
         "help": "how much of the recording is lost: near 0 nothing, 1 all (0.5)",
@@ -34,66 +29,33 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class _Mode:
-    """One command: its options besides those of all, the ones among them that it needs, and what makes its sound."""
+    """One command: the function of `engines.latent_modes` that makes its sound, and the options that this is given, in
+    its order, between the recording and the rest; all may be told a caption, and some must."""
 
     name: str
     about: str
-    options: tuple[str, ...]
-    needs: tuple[str, ...]
-    make: "Callable[[LatentEngine, Audio, Namespace, Any], Audio]"
-
-
-def _variation(engine: "LatentEngine", source: Audio, options: Namespace, edit: Any) -> Audio:
-    from uniaudio.engines.latent_modes import variation
-
-    return variation(engine, source, edit)
-
-
-def _style_transfer(engine: "LatentEngine", source: Audio, options: Namespace, edit: Any) -> Audio:
-    from uniaudio.engines.latent_modes import style_transfer
-
-    return style_transfer(engine, source, options.strength, edit)
-
-
-def _inpaint(engine: "LatentEngine", source: Audio, options: Namespace, edit: Any) -> Audio:
-    from uniaudio.engines.latent_modes import inpaint
-
-    return inpaint(engine, source, options.start, options.end, edit)
-
-
-def _extend(engine: "LatentEngine", source: Audio, options: Namespace, edit: Any) -> Audio:
-    from uniaudio.engines.latent_modes import continuation
-
-    return continuation(engine, source, options.seconds, edit)
-
-
-def _in_context(engine: "LatentEngine", source: Audio, options: Namespace, edit: Any) -> Audio:
-    from uniaudio.engines.latent_modes import in_context
-
-    return in_context(engine, source, options.seconds, edit)
+    function: str
+    options: tuple[str, ...] = ()
+    needs_caption: bool = False
 
 
 _MODES = (
-    _Mode("variation", "Make another recording of the same kind.", ("caption",), (), _variation),
+    _Mode("variation", "Make another recording of the same kind.", "variation"),
+    _Mode("style-transfer", "Turn a recording into what a caption says.", "style_transfer", ("strength",), True),
+    _Mode("inpaint", "Make a part of a recording anew.", "inpaint", ("start", "end")),
+    _Mode("extend", "Go on with a recording of sound or music.", "continuation", ("seconds",)),
     _Mode(
-        "style-transfer", "Turn a recording into what a caption says.", ("caption", "strength"), ("caption",),
-        _style_transfer,
+        "in-context", "Make what a caption says, after the example of a recording.", "in_context", ("seconds",), True
     ),
-    _Mode(
-        "inpaint", "Make a part of a recording anew.", ("start", "end", "caption"), ("start", "end"), _inpaint,
-    ),
-    _Mode("extend", "Go on with a recording of sound or music.", ("seconds", "caption"), (), _extend),
-    _Mode(
-        "in-context", "Make what a caption says, after the example of a recording.", ("seconds", "caption"),
-        ("caption",), _in_context,
-    ),
-)  # fmt: skip
+)
 
 
 def _add_options(mode: _Mode, parser: Parser) -> None:
     parser.option("--source", required=True, metavar="AUDIO", help="the recording")
     for name in mode.options:
-        parser.option(f"--{name}", required=name in mode.needs, **_OPTIONS[name])
+        parser.option(f"--{name}", required="default" not in _OPTIONS[name], **_OPTIONS[name])
+    about = "what it is to sound like" + ("" if mode.needs_caption else " (without one: like the recording)")
+    parser.option("--caption", required=mode.needs_caption, metavar="TEXT", help=about)
     about = "the file to write: .wav, .flac or .ogg"
     parser.option("-o", "--out", required=True, type=Path, metavar="OUT.wav", help=about)
     add_model_option(parser, ENGINES["audioldm2"])
@@ -120,16 +82,17 @@ def _run(mode: _Mode, options: Namespace) -> None:
     except InputError as error:
         raise InputError(f"--source: {error}") from error
 
+    from uniaudio.engines import latent_modes
     from uniaudio.engines.latent_folder import load_latent
-    from uniaudio.engines.latent_modes import Edit
 
     engine = load_latent(options.model)
     named = ((name, getattr(options, name)) for name in ("seed", "steps", "guidance"))
     given = {name: value for name, value in named if value is not None}
     with progress(mode.name, options.quiet) as on_frame:
-        edit = Edit(caption=options.caption, sampling=replace(engine.sampling, **given), on_frame=on_frame)
+        edit = latent_modes.Edit(caption=options.caption, sampling=replace(engine.sampling, **given), on_frame=on_frame)
         started = time.perf_counter()
-        audio = mode.make(engine, source, options, edit)
+        make = getattr(latent_modes, mode.function)
+        audio = make(engine, source, *(getattr(options, name) for name in mode.options), edit)
         elapsed = time.perf_counter() - started
     audio.write(options.out)
     if not options.quiet:
