@@ -74,6 +74,11 @@ def test_a_batch_gives_what_single_requests_do(engine: LatentEngine) -> None:
     for request, sampling, audio in zip(requests, samplings, both, strict=True):
         alone = engine.generate("text_to_sound", request, sampling=sampling, seconds=0.6)
         np.testing.assert_allclose(audio.samples, alone.samples, atol=1e-4)
+    texts = [{"text": text, "speaker": noise(1.0)} for text in ("Rain.", "The rain has stopped, so have we.", "Snow.")]
+    spoken = engine.generate_batch("tts", texts, [QUICK] * 3)
+    for request, audio in zip(texts, spoken, strict=True):
+        alone = engine.generate("tts", request, sampling=QUICK)
+        np.testing.assert_allclose(audio.samples, alone.samples, atol=1e-4)
     for wrong in ([QUICK], [QUICK, replace(QUICK, steps=9)]):
         with pytest.raises(ValueError, match="sampling"):
             engine.generate_batch("text_to_sound", requests, wrong)

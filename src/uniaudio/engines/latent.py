@@ -109,15 +109,25 @@ class LatentEngine:
             raise InputError(f"the length of {task.name} follows from its {task.length}: leave `seconds` out")
         plans = [self.model.plan(task, request) for request in requests]
         lengths = [plan.seconds or check_seconds(seconds) for plan in plans]
-        work = Work(plans=plans, samplings=samplings, frames=self.frames_of(max(lengths)), on_step=on_frame)
+        frames = [self.frames_of(length) for length in lengths]
+        chosen: dict[int, Audio] = {}
+        for count in dict.fromkeys(frames):  # those of one length together: then each is what it is alone
+            own = [index for index, one in enumerate(frames) if one == count]
+            rows = [plans[i] for i in own], [samplings[i] for i in own]
+            work = Work(plans=rows[0], samplings=rows[1], frames=count, on_step=on_frame)
+            best = self._best(work, [requests[i] for i in own])
+            chosen |= {i: self.audio(samples, lengths[i]) for i, samples in zip(own, best, strict=True)}
+        return [chosen[index] for index in range(len(requests))]
+
+    def _best(self, work: Work, requests: Sequence[Mapping[str, Any]]) -> list[Tensor]:
+        """Return the samples [N] of the best candidate of each request."""
         latent, loa = self.make(work)
-        chosen, rows = [], samplings[0].candidates
-        for index, (request, length) in enumerate(zip(requests, lengths, strict=True)):
-            own = slice(index * rows, (index + 1) * rows)
+        count, best = work.samplings[0].candidates, []
+        for index, request in enumerate(requests):
+            own = slice(index * count, (index + 1) * count)
             samples = self.samples(latent[own])
-            best = self.model.scores(samples, loa[own], request).argmax() if rows > 1 else 0
-            chosen.append(self.audio(samples[best], length))
-        return chosen
+            best.append(samples[self.model.scores(samples, loa[own], request).argmax() if count > 1 else 0])
+        return best
 
     def frames_of(self, seconds: float) -> int:
         """Return how many latent frames hold `seconds`: whole windows where the model makes no parts of one."""
