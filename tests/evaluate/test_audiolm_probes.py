@@ -100,7 +100,8 @@ def test_figures_come_from_held_out_recordings(corpus: Path, monkeypatch: pytest
     monkeypatch.setattr("uniaudio.evaluate.audiolm.left_out", lambda name: None)
     alike = lambda first, other: float(np.corrcoef(first.samples[0], other.samples[0])[0, 1])  # noqa: E731
     monkeypatch.setattr("uniaudio.evaluate.audiolm.visqol", alike)
-    voices, engine = Voices(corpus, limit=2), engine_of("mini", window=40, overlap=20)
+    engine = engine_of("mini", window=40, overlap=20)
+    voices = Voices(corpus, engine.codec, limit=2)
     assert voices.names == ["test0", "test1"]
     assert all(prompt.seconds == 3.0 for _, prompt in voices.cases())
     ways = kept(engine, voices)
@@ -117,7 +118,7 @@ def test_figures_come_from_held_out_recordings(corpus: Path, monkeypatch: pytest
 def test_a_corpus_without_enough_speakers_is_refused(corpus: Path, tmp_path: Path):
     rows = [row for row in speech_rows(6) if row["split"] == "test"]
     with pytest.raises(InputError, match="fewer than two speakers"):
-        Voices(write_corpus(tmp_path / "few", rows), limit=2)
+        Voices(write_corpus(tmp_path / "few", rows), engine_of("mini").codec, limit=2)
 
 
 def chord(pitches: tuple[int, ...], seconds: float = 3.0) -> Audio:

@@ -13,6 +13,7 @@ import torch
 
 from uniaudio.audio.io import Audio, read_audio
 from uniaudio.audio.spectral import LogMel
+from uniaudio.codec.model import Codec
 from uniaudio.data.manifests import Row, read_manifest
 from uniaudio.data.synthesize.corpus import SAMPLE_RATE
 from uniaudio.data.synthesize.sentences import all_sentences, split_of
@@ -20,6 +21,7 @@ from uniaudio.data.synthesize.speakers import speakers
 from uniaudio.data.synthesize.speech import Utterance, needs, speak
 from uniaudio.engines.audiolm import AudioLMEngine
 from uniaudio.errors import InputError
+from uniaudio.evaluate.codecs import round_trip
 from uniaudio.evaluate.heard import Heard, like
 from uniaudio.evaluate.metrics import left_out
 from uniaudio.evaluate.metrics.joins import CLICK_DB, join_click
@@ -121,9 +123,12 @@ def surprise(engine: AudioLMEngine, audio: Audio) -> float:
 
 
 class Voices:
-    """The held-out speakers of a corpus: their recordings, and who is nearest to a voice."""
+    """The held-out speakers of a corpus: their recordings, and who is nearest to a voice.
 
-    def __init__(self, corpus: Path, limit: int, seed: int = 0) -> None:
+    A speaker is the mean voice of four recordings, which have passed through the codec, like most of what is judged.
+    """
+
+    def __init__(self, corpus: Path, codec: Codec, limit: int, seed: int = 0) -> None:
         self._groups: dict[str, list[Row]] = {}
         for row in read_manifest(corpus, "test"):
             if row.speaker and row.text and 1.2 <= row.seconds <= 8.0:
@@ -135,7 +140,8 @@ class Voices:
         self._centroids: dict[str, np.ndarray] = {}
         for name, rows in self._groups.items():
             chooser.shuffle(rows)
-            vectors = [Heard(read_audio(row.audio)).voice for row in rows[:_CENTROID_CLIPS]]
+            clips = (read_audio(row.audio, mono=True) for row in rows[:_CENTROID_CLIPS])
+            vectors = [Heard(round_trip(codec, audio)).voice for audio in clips]
             self._centroids[name] = np.mean(vectors, axis=0)
 
     @property

@@ -33,6 +33,7 @@ from uniaudio.train.objectives.lm import LMObjective, LMObjectiveConfig
 from uniaudio.train.optim import OptimConfig
 
 TEMPERATURES = {"semantic": 0.6, "coarse": 0.8, "fine": 0.6}  # the paper's
+_ALIKE = {"coarse_task": "voice_conversion_task", "audio_start": "speech_start"}  # marks of stages and of tasks
 STUCK_SECONDS = 0.4  # where repeats are kept, no token lasts longer than this
 
 _MUON = OptimConfig(
@@ -183,7 +184,7 @@ def train_stage(
     with building():
         model = orders.build(sizes)
     if recipe.start is not None:
-        _start_from(model, recipe.start)
+        _start_from(model, recipe.start, stages.vocabulary)
     legal, fill = stages.legal(stage), stages.vocabulary.fill
     loss = replace(recipe.objective, slot_weights=recipe.objective.slot_weights[: sizes.num_slots])
     objective = _StageObjective(model, legal, batches.draw, loss, fill)
@@ -207,8 +208,11 @@ def _tokens_of(recipe: StageRecipe) -> dict[str, Any]:
     return {name: getattr(recipe, name) for name in names}
 
 
-def _start_from(model: orders.AnyLM, name_or_folder: str) -> None:
-    """Take over the weights of a run or of an engine's language model; raises InputError when its sizes differ."""
+def _start_from(model: orders.AnyLM, name_or_folder: str, vocabulary: Vocabulary) -> None:
+    """Take over the weights of a run or of an engine's language model; raises InputError when its sizes differ.
+
+    A model of tasks has never seen the marks of stages: they begin as those that mean nearly the same to it.
+    """
     if (Path(name_or_folder) / "checkpoint").is_dir():
         tensors = averaged(Path(name_or_folder))[1]
     else:
@@ -221,6 +225,11 @@ def _start_from(model: orders.AnyLM, name_or_folder: str) -> None:
     if {name: value.shape for name, value in tensors.items()} != shapes:
         raise InputError(f"{name_or_folder} has other sizes than this recipe; leave out the changes of sizes")
     checkpoint.load_into(model, tensors)
+    if not (Path(name_or_folder) / "checkpoint").is_dir():
+        with torch.no_grad():
+            for table in (m for m in model.modules() if isinstance(m, torch.nn.Embedding)):
+                for mark, alike in _ALIKE.items() if table.num_embeddings == vocabulary.num_ids else ():
+                    table.weight[vocabulary.mark(mark)] = table.weight[vocabulary.mark(alike)]
 
 
 def assemble(

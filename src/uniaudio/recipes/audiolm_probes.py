@@ -70,7 +70,7 @@ def judge_pairs(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> F
 
 def judge_said(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Figures:
     """Return what of `limit` recordings is kept by the codec and when they are said again."""
-    ways = kept(engine, Voices(corpus, limit, seed), seed)
+    ways = kept(engine, Voices(corpus, engine.codec, limit, seed), seed)
     names = {"original": "recordings", "codec": "codec", "unprompted": "acoustic generation"}
     names |= {"prompted": "acoustic generation with a prompt"}
     figures = {f"WER / CER, {name} (%)": percent(ways[way]["wer"], ways[way]["cer"]) for way, name in names.items()}
@@ -83,7 +83,7 @@ def judge_said(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Fi
 def judge_continued(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Figures:
     """Return what `limit` prompts of 3 s lead to."""
     phones = PhoneJudge(engine.semantic, held_out(corpus, 400, seed, "dev"))
-    found = continued(engine, Voices(corpus, limit, seed), phones, seed=seed)
+    found = continued(engine, Voices(corpus, engine.codec, limit, seed), phones, seed=seed)
     bits = " / ".join(f"{found[name]:.2f}" for name in ("bits_recorded", "bits", "bits_random"))
     return {
         "speaker, continuation (%)": percent(found["speaker"]),
