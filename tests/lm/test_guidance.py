@@ -143,6 +143,26 @@ def test_training_hides_what_the_config_says():
         replace(config, local_share=1.5)
 
 
+def test_a_prompt_of_random_length_is_spared_or_hidden_alone():
+    """Blackouts hide what follows the prompt, `prompt_dropout` the prompt; where it ends is drawn anew."""
+    config = LMObjectiveConfig(history_blackout=0.5, prompt_frames=2, prompt_dropout=0.5)
+    batch = captioned()
+    objective = LMObjective(with_mean(), LEGAL, lambda seed, step: batch, config, FILL)
+    torch.manual_seed(0)
+    seen: set[tuple[bool, ...]] = set()
+    for _ in range(200):
+        objective._hide(batch)
+        assert batch.inputs is not None
+        hidden = batch.inputs[..., 0] == FILL
+        assert not hidden[~batch.target].any()
+        seen.add(tuple(hidden[0][batch.target[0]].tolist()))
+    size = int(batch.target[0].sum())
+    assert tuple([False] * size) in seen and tuple([True] * size) in seen
+    assert all(pattern[0] == pattern[1] for pattern in seen), "a prompt has two frames at least"
+    changes = [sum(a != b for a, b in zip(pattern, pattern[1:], strict=False)) for pattern in seen]
+    assert max(changes) == 1 and len(seen) == 2 + 2 * (size - 2)
+
+
 def test_conditions_in_step_are_added_where_their_moment_is_predicted():
     model, batch = with_mean(), collate([sequence(1, 4, 6), sequence(2, 2, 3)])
     embedded = model.embed(batch.frames, batch.roles)

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from uniaudio.audio.io import Audio
+from uniaudio.audio.loudness import active_db
 from uniaudio.codec.model import Codec
 from uniaudio.errors import InputError
 from uniaudio.lm.interface import GenerationRequest, LanguageModel
 from uniaudio.lm.sampling import Sampling, make_generators
-from uniaudio.sequence.batch import collate, hide_conditions
+from uniaudio.sequence.batch import Batch, collate, hide_conditions
 from uniaudio.sequence.layout import ROLES
 from uniaudio.sequence.stages import Stage, Stages
 from uniaudio.tokenizers.codec import codec_samples, encode_samples
@@ -27,8 +28,10 @@ MIN_PROMPT_SECONDS, MAX_SECONDS = 0.5, 60.0
 ORDER: tuple[Stage, ...] = ("semantic", "coarse", "fine")
 _MIRROR_SECONDS = 0.5  # of the prompt, played backwards behind it: the tokenizers must not hear silence come
 _JOIN_SECONDS = 0.01
-_LEVEL_RANGE = 2.0  # the continuation is made at most this much louder or softer (6 dB) to fit the prompt
+_LEVEL_STEP_DB = 2.0
+_LEVEL_RANGE = 4.0  # the continuation is made at most this much louder or softer (12 dB) to fit the prompt
 _STAGE_SPACING, _WINDOW_SPACING = 104729, 7919  # between the seeds of two stages, and of two windows of one
+_CANDIDATE_SPACING = 1299709
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,16 @@ class StageConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < self.window:
             raise InputError(f"a window of {self.window} cannot overlap {self.overlap}: use 0 to {self.window - 1}")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a stage is to make: `count` frames after a prefix [K, T], whose first `num_prompt` frames are a prompt's."""
+
+    given: Tensor | None
+    prefix: Tensor
+    count: int
+    num_prompt: int = 0
 
 
 class AudioLMEngine:
@@ -93,7 +106,7 @@ class AudioLMEngine:
         tokens, starts = self.go_on(semantic, total, seed)
         codes = self.acoustics(tokens, starts, codes, total, seed)
         made = self.decode(codes)[: len(samples) + round(seconds * self.sample_rate)]
-        return Audio(joined(samples, made)[None] if num_prompt else made[None], self.sample_rate)
+        return Audio(joined(samples, made, self.sample_rate)[None] if num_prompt else made[None], self.sample_rate)
 
     def say_again(self, source: Audio, voice: Audio | None = None, seed: int = 0) -> Audio:
         """Return what the source says (acoustic generation), in the voice of a recording or in any voice.
@@ -145,7 +158,7 @@ class AudioLMEngine:
     ) -> Tensor:
         """Return a target [K, total] that goes on after [K, T], window by window."""
         window, overlap = self.configs[stage].window, self.configs[stage].overlap
-        number = ORDER.index(stage)
+        number, num_prompt = ORDER.index(stage), target.shape[1]
         while target.shape[1] < total:
             done = target.shape[1]
             if overlap == 0:
@@ -155,24 +168,32 @@ class AudioLMEngine:
             stop = min(total, first + window)
             part = _between(given, first, stop)
             draw = seed + _STAGE_SPACING * number + _WINDOW_SPACING * (first // (window - overlap))
-            target = torch.cat((target, self._generate(stage, part, target[:, first:], stop - done, draw)), dim=1)
+            before = target[:, first:]
+            made = self._generate(stage, part, before, stop - done, draw, max(0, num_prompt - first))
+            target = torch.cat((target, made), dim=1)
         return target
 
-    def _generate(self, stage: Stage, given: Tensor | None, prefix: Tensor, count: int, seed: int) -> Tensor:
-        """Return `count` new frames [K, count] of one window, after a prefix [K, T]."""
-        return self.generate_many(stage, [(given, prefix, count)], [seed])[0]
+    def _generate(
+        self, stage: Stage, given: Tensor | None, prefix: Tensor, count: int, seed: int, num_prompt: int = 0
+    ) -> Tensor:
+        """Return `count` new frames [K, count] of one window, after a prefix [K, T] that begins with a prompt.
+
+        Of several candidates it is the one that the prompt makes likeliest, by its evidence.
+        """
+        number = self.configs[stage].sampling.candidates if num_prompt else 1
+        part = Part(given, prefix, count, num_prompt)
+        made = self.generate_many(stage, [part] * number, [seed + _CANDIDATE_SPACING * n for n in range(number)])
+        return max(made, key=lambda codes: self._evidence(stage, part, codes)) if number > 1 else made[0]
 
     @torch.no_grad()
-    def generate_many(
-        self, stage: Stage, parts: Sequence[tuple[Tensor | None, Tensor, int]], seeds: Sequence[int]
-    ) -> list[Tensor]:
-        """Return new frames [K, count] for each (given, prefix [K, T], count), all at once; each is within a window."""
-        counts = torch.tensor([count for _, _, count in parts])
-        batch = collate([self.stages.sequence(stage, given, prefix, ended=False) for given, prefix, _ in parts])
-        hidden = torch.full((len(parts),), stage == "coarse" and self.blind)
+    def generate_many(self, stage: Stage, parts: Sequence[Part], seeds: Sequence[int]) -> list[Tensor]:
+        """Return the new frames [K, count] of some parts, each within a window, all at once."""
+        counts = torch.tensor([part.count for part in parts])
+        batch = self._batch(stage, parts)
         if self.configs[stage].sampling.guidance != 1:
-            batch, hidden = batch.twice(), torch.cat((hidden, torch.ones_like(hidden)))
-        batch.frames = hide_conditions(batch, hidden, self.stages.vocabulary.fill)
+            without = self._without(batch, [part.num_prompt for part in parts])
+            batch = batch.twice()
+            batch.frames = torch.cat((batch.frames[: len(parts)], without))
         request = GenerationRequest(
             legal=self.stages.legal(stage),
             min_frames=counts,
@@ -182,6 +203,28 @@ class AudioLMEngine:
             generators=make_generators(list(seeds)),
         )
         return [self.stages.codes(stage, frames) for frames in self.models[stage].generate(batch, request)]
+
+    def _batch(self, stage: Stage, parts: Sequence[Part]) -> Batch:
+        batch = collate([self.stages.sequence(stage, part.given, part.prefix, ended=False) for part in parts])
+        blind = torch.full((len(parts),), stage == "coarse" and self.blind)
+        batch.frames = hide_conditions(batch, blind, self.stages.vocabulary.fill)
+        return batch
+
+    def _without(self, batch: Batch, num_prompt: Sequence[int]) -> Tensor:
+        """Return the frames [B, T, K] of a batch without what guidance strengthens: the prompt, or, where there is
+        none, the conditions."""
+        fill, prompts = self.stages.vocabulary.fill, torch.tensor(num_prompt)[:, None]
+        frames = hide_conditions(batch, prompts[:, 0] == 0, fill)
+        return torch.where((batch.target & (batch.target.cumsum(1) <= prompts))[..., None], fill, frames)
+
+    @torch.no_grad()
+    def _evidence(self, stage: Stage, part: Part, made: Tensor) -> float:
+        """Return how much likelier the prompt makes new frames [K, count]: the difference of the mean losses."""
+        whole = replace(part, prefix=torch.cat((part.prefix, made), dim=1))
+        batch, legal = self._batch(stage, [whole]), self.stages.legal(stage)
+        given = sum(self.models[stage].losses(batch, legal))
+        batch.inputs = self._without(batch, [part.num_prompt])
+        return float(sum(self.models[stage].losses(batch, legal)) - given)
 
     def read(self, prompt: Audio | None) -> tuple[np.ndarray, Tensor, Tensor]:
         """Return the samples [N], the semantic ids [T] and the codes [K, T] of a recording; its whole frames alone."""
@@ -207,17 +250,22 @@ class AudioLMEngine:
         return self.codec.decode(codes[None])[0, 0].float().clamp(-1, 1).cpu().numpy()
 
 
-def joined(prompt: np.ndarray, made: np.ndarray, join: int = round(_JOIN_SECONDS * 16000)) -> np.ndarray:
-    """Return the prompt [N] followed by what samples [M] have after its end, at the prompt's level.
+def joined(prompt: np.ndarray, made: np.ndarray, rate: int = 16000) -> np.ndarray:
+    """Return the prompt [N] followed by what samples [M] have after its end, at about the prompt's level.
 
-    For `join` samples after the seam the prompt, turned about its last sample, fades into the continuation: value and
+    What follows may be 2 dB louder or softer where it sounds, by its first seconds, and is brought there otherwise.
+    For 10 ms after the seam the prompt, turned about its last sample, fades into the continuation: value and
     slope go on, so that nothing clicks.
     """
     size = len(prompt)
     there, wanted = (float(np.sqrt(np.mean(np.square(x[:size], dtype=np.float64)))) for x in (made, prompt))
     gain = np.clip(wanted / max(there, 1e-5), 1 / _LEVEL_RANGE, _LEVEL_RANGE)
-    rest = (made[size:] * gain).clip(-1, 1)
-    join = min(join, len(rest), size - 1)
+    rest = made[size:] * gain
+    if len(rest):
+        step = active_db(rest[: max(1, size)], rate) - active_db(prompt, rate)
+        gain = 10 ** ((np.clip(step, -_LEVEL_STEP_DB, _LEVEL_STEP_DB) - step) / 20)
+        rest = (rest * np.clip(gain, 1 / _LEVEL_RANGE, _LEVEL_RANGE)).clip(-1, 1)
+    join = min(round(_JOIN_SECONDS * rate), len(rest), size - 1)
     if join > 0:
         turned = (2 * prompt[-1] - prompt[-2 : -2 - join : -1]).clip(-1, 1)
         fade = 0.5 + 0.5 * np.cos(np.pi * (np.arange(join) + 1) / (join + 1))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from uniaudio.audio.io import Audio, read_audio
+from uniaudio.audio.loudness import active_db
 from uniaudio.audio.spectral import LogMel
 from uniaudio.codec.model import Codec
 from uniaudio.data.manifests import Row, read_manifest
@@ -35,7 +36,7 @@ VOWELS = "aeiouy"
 _DISAGREEING = {"is": "are", "are": "is", "was": "were", "were": "was", "has": "have", "have": "has", "does": "do"}
 _SUBJECTS = frozenset("he she it we they you who".split())
 _BEFORE_OTHERS = frozenset("a an the his her its my our their your to of in on at with for from by into".split())
-LEVEL_SECONDS = 1.0  # compared before and after a seam
+LEVEL_SECONDS = 3.0  # compared before and after a seam
 MAX_LEVEL_DB = 3.0
 _EDGE = 4  # hops of 10 ms at both ends of a clip, where the zeros around it are a change
 _CENTROID_CLIPS = 4  # of each speaker, for the classifier
@@ -239,11 +240,11 @@ def seam(audio: Audio, seconds: float) -> dict[str, float]:
 
 
 def level_change(audio: Audio, seconds: float) -> float:
-    """Return by how many dB the second after a moment is louder than the one before."""
+    """Return by how many dB the three seconds after a moment are louder than those before, pauses left out."""
     at, size = round(seconds * audio.sample_rate), round(LEVEL_SECONDS * audio.sample_rate)
     parts = audio.samples[0, max(0, at - size) : at], audio.samples[0, at : at + size]
-    before, after = (float(np.mean(np.square(part, dtype=np.float64))) + 1e-10 for part in parts)
-    return 10 * math.log10(after / before)
+    before, after = (active_db(part, audio.sample_rate) for part in parts)
+    return after - before
 
 
 def flux_at(audio: Audio, seconds: float) -> float:

@@ -99,10 +99,16 @@ _CODES = StageRecipe(
     vector_dim=384,
     frame_budget=1600,
     objective=LMObjectiveConfig(
-        slot_weights=(2.0, 1.5, 1.0, 1.0, 1.0, 1.0), history_dropout=0.05, condition_dropout=0.1, local_share=0.3
+        slot_weights=(2.0, 1.5, 1.0, 1.0, 1.0, 1.0),
+        history_dropout=0.2,
+        history_blackout=0.4,
+        prompt_frames=40,
+        prompt_dropout=0.15,
+        condition_dropout=0.1,
+        local_share=0.2,
     ),
     loop=LoopConfig(
-        steps=300, ema_decay=0.98, optim=OptimConfig(lr=6e-4, warmup_steps=10, schedule="wsd", decay_share=0.4)
+        steps=260, ema_decay=0.98, optim=OptimConfig(lr=6e-4, warmup_steps=10, schedule="wsd", decay_share=0.4)
     ),
 )
 MINI: dict[Stage, StageRecipe] = {

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from uniaudio import checkpoint, config, weights
 from uniaudio.audio.io import Audio, read_audio
 from uniaudio.data.manifests import Row, read_manifest
-from uniaudio.engines.audiolm import AudioLMEngine
+from uniaudio.engines.audiolm import AudioLMEngine, Part
 from uniaudio.engines.audiolm_folder import load_audiolm
 from uniaudio.errors import InputError
 from uniaudio.evaluate import classifier, detector
@@ -101,7 +100,7 @@ def _said(engine: AudioLMEngine, rows: list[Row], prompts: list[Row], seed: int)
     """Yield what the model makes of recordings: a third each said again, said after a prompt, and gone on with."""
     none = torch.zeros(engine.stages.vocabulary.num_codebooks, 0, dtype=torch.long)
     for first in range(0, len(rows), BATCH):
-        parts: list[tuple[Tensor, Tensor, int]] = []
+        parts: list[Part] = []
         for index, row in enumerate(rows[first : first + BATCH], first):
             _, tokens, _ = engine.read(read_audio(row.audio, mono=True))
             before, codes, count = tokens[:0], none, len(tokens)
@@ -110,11 +109,12 @@ def _said(engine: AudioLMEngine, rows: list[Row], prompts: list[Row], seed: int)
                 _, before, codes = engine.read(_first(audio, _PROMPT_SECONDS))
             if index % 3 == 2:
                 tokens = engine.go_on(before, len(before) + count, seed + index)[0][len(before) :]
-            parts.append((torch.cat((before, tokens)), codes[: engine.stages.num_coarse], count))
+            prefix = codes[: engine.stages.num_coarse]
+            parts.append(Part(torch.cat((before, tokens)), prefix, count, prefix.shape[1]))
         seeds = [seed + first + row for row in range(len(parts))]
-        for (_, codes, count), made in zip(parts, engine.generate_many("coarse", parts, seeds), strict=True):
-            whole = torch.cat((codes, made), dim=1)
-            size = count * engine.codec.config.hop_length
+        for part, made in zip(parts, engine.generate_many("coarse", parts, seeds), strict=True):
+            whole = torch.cat((part.prefix, made), dim=1)
+            size = part.count * engine.codec.config.hop_length
             audio = Audio(np.ascontiguousarray(engine.decode(whole)[None, -size:]), engine.sample_rate)
             yield round_trip(engine.codec, audio)
 

@@ -21,7 +21,9 @@ class LMObjectiveConfig:
     """`slot_weights` weigh the slots' losses (empty: equal); `label_smoothing` as in cross-entropy.
 
     `history_dropout` is the share of earlier target frames that are hidden from the model, so that it leans on the
-    conditions and survives its own mistakes; in a share `history_blackout` of the examples all of them are.
+    conditions and survives its own mistakes; in a share `history_blackout` of the examples all of them are. With
+    `prompt_frames` a target begins with a prompt of a random length, at least that many frames: blackouts spare it, and
+    in a share `prompt_dropout` of the examples it is hidden, for guidance.
     `condition_dropout` is the share of examples whose conditions are hidden, for guidance. Slots after the first learn
     from a share `local_share` of the frames (multi-scale alone). Raises InputError for a share outside 0 to 1.
     """
@@ -30,11 +32,13 @@ class LMObjectiveConfig:
     label_smoothing: float = 0.0
     history_dropout: float = 0.0
     history_blackout: float = 0.0
+    prompt_frames: int = 0
+    prompt_dropout: float = 0.0
     condition_dropout: float = 0.0
     local_share: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("history_dropout", "history_blackout", "condition_dropout", "local_share"):
+        for name in ("history_dropout", "history_blackout", "prompt_dropout", "condition_dropout", "local_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} {getattr(self, name)} is no share: use 0 to 1")
 
@@ -65,15 +69,26 @@ class LMObjective:
     def _hide(self, batch: Batch) -> None:
         """Set the inputs of a batch: frames without the parts of history and conditions that this step hides."""
         config, rows = self.config, len(batch.lengths)
-        if not (config.history_dropout or config.history_blackout or config.condition_dropout):
+        if not (config.history_dropout or config.history_blackout or config.prompt_dropout or config.condition_dropout):
             return
         device = batch.frames.device
         inputs = batch.frames
         if config.condition_dropout:
             inputs = hide_conditions(batch, torch.rand(rows, device=device) < config.condition_dropout, self.fill)
         dark = torch.rand(rows, 1, device=device) < config.history_blackout
+        if config.prompt_frames:
+            dark = self._parts(batch, dark)
         hidden = batch.target & (dark | (torch.rand(batch.target.shape, device=device) < config.history_dropout))
         batch.inputs = torch.where(hidden[..., None], self.fill, inputs)
+
+    def _parts(self, batch: Batch, dark: Tensor) -> Tensor:
+        """Return what is hidden of the targets, [B, T] bool, where blackouts [B, 1] spare a prompt of random length."""
+        config, sizes = self.config, batch.target.sum(1, keepdim=True)  # [B, 1]
+        free = (sizes - config.prompt_frames).clamp(min=0)
+        length = config.prompt_frames + (torch.rand(sizes.shape, device=sizes.device) * (free + 1)).long()
+        in_prompt = batch.target.cumsum(1) <= length  # [B, T]
+        lost = torch.rand(sizes.shape, device=sizes.device) < config.prompt_dropout
+        return torch.where(in_prompt, lost, dark)
 
     def describe(self) -> dict[str, Any]:
         """Return the model's configuration and the loss's."""
