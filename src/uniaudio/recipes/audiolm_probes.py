@@ -22,6 +22,8 @@ Figures = dict[str, str]
 PAPER: Figures = {
     "ABX within / across speakers, semantic tokens (%)": "6.7 / 7.6",
     "ABX within / across speakers, codec codes (%)": "17.8 / 26.6",
+    "ABX of their vectors, semantic tokens (%)": "-",
+    "ABX of their vectors, codec codes (%)": "-",
     "word preferred to non-word (%)": "71.5",
     "sentence preferred to one with an error of grammar (%)": "64.7",
     "sentence preferred to its words in another order (%)": "-",
@@ -51,12 +53,12 @@ def percent(*values: float) -> str:
 
 
 def judge_tokens(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Figures:
-    """Return the ABX errors of semantic tokens and codec codes."""
+    """Return the ABX errors of semantic tokens and codec codes, by their ids and by the vectors that they stand for."""
     found = evaluate_semantic(engine.semantic, engine.codec, corpus, limit, seed)
-    names = {"semantic": "semantic tokens", "codec": "codec codes"}
     return {
-        f"ABX within / across speakers, {name} (%)": percent(found[one]["abx_within"], found[one]["abx_across"])
-        for one, name in names.items()
+        f"{what}, {name} (%)": percent(found[one][f"abx_within{by}"], found[one][f"abx_across{by}"])
+        for what, by in {"ABX within / across speakers": "_ids", "ABX of their vectors": ""}.items()
+        for one, name in {"semantic": "semantic tokens", "codec": "codec codes"}.items()
     }
 
 
