@@ -1,6 +1,8 @@
 """From recordings to an AudioLM folder that goes on speaking: every recipe and the command, in miniature."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +19,10 @@ from uniaudio.data.stages import StageReader
 from uniaudio.engines.audiolm_folder import load_audiolm, save_audiolm
 from uniaudio.engines.tokenizers import save_tokenizers
 from uniaudio.errors import InputError
-from uniaudio.recipes.audiolm import MINI, PAPER, assemble, lm_config
+from uniaudio.lm import orders
+from uniaudio.lm.multiscale import MultiScaleLM
+from uniaudio.nn.transformer import TransformerConfig
+from uniaudio.recipes.audiolm import MINI, PAPER, _start_from, assemble, lm_config
 from uniaudio.recipes.debug import CODEC
 from uniaudio.sequence.stages import Stages
 from uniaudio.sequence.vocabulary import Vocabulary
@@ -41,6 +46,7 @@ TINY = [
     "local_.heads=2",
     "frame_budget=300",
 ]
+TINIEST = TransformerConfig(width=16, layers=1, heads=2)
 VARIANTS = {"mini": ["num_coarse=3"], "three": ["num_coarse=1"], "paper": ["num_coarse=1", "dedup=true"]}
 
 
@@ -140,6 +146,21 @@ def test_a_stage_starts_from_a_run_of_the_same_sizes(work: Path, tmp_path: Path)
     with pytest.raises(InputError, match="other sizes"):
         changes = [*TINY, *start, "global_.layers=2"]
         recipes.run("audiolm_coarse", changes, corpus=work / "tokens", run=tmp_path / "other")
+
+
+def test_a_stage_that_starts_from_a_model_of_tasks_begins_with_its_marks(monkeypatch: pytest.MonkeyPatch):
+    """What a stage's marks mean is nearly what marks of tasks mean: their rows are copied, the others are the model's."""
+    recipe = replace(MINI["coarse"], vector_dim=0, global_=TINIEST, local_=TINIEST)
+    stages, sizes = recipe.stages(), lm_config(recipe, "coarse")
+    trained, model = orders.build(sizes), orders.build(sizes)
+    monkeypatch.setattr("uniaudio.engines.load", lambda name, compiled: SimpleNamespace(lm=trained))
+    _start_from(model, "some-model", stages.vocabulary)
+    mark = stages.vocabulary.mark
+    assert isinstance(trained, MultiScaleLM) and isinstance(model, MultiScaleLM)
+    for table, own in ((trained.embedding, model.embedding), (trained.local_embedding, model.local_embedding)):
+        for name, alike in (("coarse_task", "voice_conversion_task"), ("audio_start", "speech_start")):
+            assert torch.equal(own.weight[mark(name)], table.weight[mark(alike)])
+        assert torch.equal(own.weight[300:], table.weight[300:])
 
 
 def test_runs_that_do_not_fit_one_another_are_refused(work: Path):

@@ -35,7 +35,7 @@ from uniaudio.train.optim import OptimConfig
 # The paper's temperatures are 0.6, 0.8 and 0.6; ours were chosen with 3 s prompts of the dev split (docs/audiolm.md).
 SAMPLING: dict[Stage, Sampling] = {
     "semantic": Sampling(temperature=0.6, top_k=0),
-    "coarse": Sampling(temperature=0.6, top_k=30),
+    "coarse": Sampling(temperature=0.6, top_k=30, guidance=5.0),
     "fine": Sampling(temperature=0.6, top_k=0),
 }
 _ALIKE = {"coarse_task": "voice_conversion_task", "audio_start": "speech_start"}  # marks of stages and of tasks

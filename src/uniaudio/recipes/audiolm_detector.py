@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def make_clips(engine: AudioLMEngine, corpus: Path, out: Path, count: int, seed:
         kept, said = [rows[i] for i in chosen[:share]], [rows[i] for i in chosen[share:]]
         made = ((RECORDED, audio) for audio in _recorded(engine, kept))
         again = ((MADE, audio) for audio in _said(engine, said, kept, seed))
-        for number, (origin, audio) in enumerate((*made, *again)):
+        for number, (origin, audio) in enumerate(chain(made, again)):
             name = f"{split}/{origin}-{number:05d}.flac"
             (out / split).mkdir(parents=True, exist_ok=True)
             audio.write(out / name)
