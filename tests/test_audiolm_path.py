@@ -149,7 +149,7 @@ def test_a_stage_starts_from_a_run_of_the_same_sizes(work: Path, tmp_path: Path)
 
 
 def test_a_stage_that_starts_from_a_model_of_tasks_begins_with_its_marks(monkeypatch: pytest.MonkeyPatch):
-    """What a stage's marks mean is nearly what marks of tasks mean: their rows are copied, the others are the model's."""
+    """What a stage's marks mean is nearly what marks of tasks mean: those rows are copied, others are as trained."""
     recipe = replace(MINI["coarse"], vector_dim=0, global_=TINIEST, local_=TINIEST)
     stages, sizes = recipe.stages(), lm_config(recipe, "coarse")
     trained, model = orders.build(sizes), orders.build(sizes)
