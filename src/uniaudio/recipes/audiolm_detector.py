@@ -52,8 +52,8 @@ class DetectorRecipe:
             batch_size=48,
             crop_seconds=(detector.CROP_SECONDS, detector.CROP_SECONDS),
             mix_share=0.0,
-            tilt_db=2.0,
-            noise_db=(50.0, 120.0),
+            tilt_db=6.0,
+            noise_db=(40.0, 120.0),
             lowpass_share=0.0,
         )
     )
@@ -66,20 +66,26 @@ class DetectorRecipe:
     )
 
 
-def make_clips(engine: AudioLMEngine, corpus: Path, out: Path, count: int, seed: int = 0) -> None:
+def make_clips(
+    engine: AudioLMEngine, corpus: Path, out: Path, count: int, seed: int = 0, more_recordings: int = 0
+) -> None:
     """Write `count` recordings of a corpus and as many clips that the model made, train and test apart, into `out`.
 
-    A fifth is of the test split, from other speakers and sentences. A recording passes through the codec once or twice,
-    a made clip once more after it was made. The model says what another recording says, in any voice or after a prompt
-    of another's, or what its semantic stage goes on with.
+    Training gets `more_recordings` besides, which cost little. A fifth of the others is of the test split, from other
+    speakers and sentences. A recording passes through the codec once or twice, a made clip once more after it was made.
+    The model says what another recording says, in any voice or after a prompt of another's, or what its semantic stage
+    goes on with. Raises InputError for too few recordings.
     """
     entries: list[dict[str, object]] = []
     for split, share in (("train", count - count // 5), ("test", count // 5)):
         rows = [row for row in read_manifest(corpus, split) if 1.5 <= row.seconds <= _MAX_SECONDS]
-        chosen = np.random.default_rng(seed).permutation(len(rows))[: 2 * share]
+        order = np.random.default_rng(seed).permutation(len(rows))
+        chosen = order[: 2 * share]
         if len(chosen) < 2 * share:
             raise InputError(f"{corpus} has {len(rows)} {split} recordings of 1.5 to 6 s: {2 * share} are needed")
         kept, said = [rows[i] for i in chosen[:share]], [rows[i] for i in chosen[share:]]
+        if split == "train":
+            kept += [rows[i] for i in order[2 * share :][:more_recordings]]
         made = ((RECORDED, audio) for audio in _recorded(engine, kept))
         again = ((MADE, audio) for audio in _said(engine, said, kept, seed))
         for number, (origin, audio) in enumerate(chain(made, again)):
@@ -181,12 +187,14 @@ def main() -> int:
     parser.add_argument("--clips", type=Path, required=True, help="the folder of the clips")
     parser.add_argument("--data", type=Path, help="make the clips from this corpus of speech")
     parser.add_argument("--count", type=int, default=500, help="how many recordings, and clips made by the model (500)")
+    parser.add_argument("--more", type=int, default=0, help="further recordings to train on (0)")
     parser.add_argument("--run", type=Path, help="put the averaged weights of this run beside the model")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     try:
         if options.data is not None:
-            make_clips(load_audiolm(options.model), options.data, options.clips, options.count, options.seed)
+            engine = load_audiolm(options.model)
+            make_clips(engine, options.data, options.clips, options.count, options.seed, options.more)
             return 0
         if options.run is not None:
             export(options.run, options.model)
