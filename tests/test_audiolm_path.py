@@ -153,7 +153,7 @@ def test_a_stage_that_starts_from_a_model_of_tasks_begins_with_its_marks(monkeyp
     recipe = replace(MINI["coarse"], vector_dim=0, global_=TINIEST, local_=TINIEST)
     stages, sizes = recipe.stages(), lm_config(recipe, "coarse")
     trained, model = orders.build(sizes), orders.build(sizes)
-    monkeypatch.setattr("uniaudio.engines.load", lambda name, compiled: SimpleNamespace(lm=trained))
+    monkeypatch.setattr("uniaudio.engines.bundle.load_engine", lambda name: SimpleNamespace(lm=trained))
     _start_from(model, "some-model", stages.vocabulary)
     mark = stages.vocabulary.mark
     assert isinstance(trained, MultiScaleLM) and isinstance(model, MultiScaleLM)
