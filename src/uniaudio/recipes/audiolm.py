@@ -299,6 +299,7 @@ def main() -> int:
     parser.add_argument("--tokens", help="a model whose semantic tokens are used in place of the codec's")
     for stage in ORDER:
         parser.add_argument(f"--{stage}", type=Path, help=f"the run of the {stage} stage")
+    parser.add_argument("--guidance", type=float, help="of the coarse stage (5)")
     parser.add_argument("--name", default="audiolm-mini")
     parser.add_argument("--card", type=Path, required=True, help="the model card (README.md of the model)")
     parser.add_argument("--out", type=Path, required=True)
@@ -306,6 +307,9 @@ def main() -> int:
     try:
         runs = {stage: run for stage in ORDER if (run := getattr(options, stage)) is not None}
         engine = assemble(options.codec, runs, options.name, tokens=options.tokens)
+        if options.guidance is not None:
+            coarse = engine.configs["coarse"]
+            engine.configs["coarse"] = replace(coarse, sampling=replace(coarse.sampling, guidance=options.guidance))
         shared = options.codec if options.codec in weights.names() else None
         save_audiolm(options.out, engine, options.card.read_text(encoding="utf-8"), shared)
     except (InputError, OSError) as error:
