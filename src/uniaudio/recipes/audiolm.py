@@ -236,11 +236,12 @@ def _start_from(model: orders.AnyLM, name_or_folder: str, vocabulary: Vocabulary
     if {name: value.shape for name, value in tensors.items()} != shapes:
         raise InputError(f"{name_or_folder} has other sizes than this recipe; leave out the changes of sizes")
     checkpoint.load_into(model, tensors)
-    if not (Path(name_or_folder) / "checkpoint").is_dir():
-        with torch.no_grad():
-            for table in (m for m in model.modules() if isinstance(m, torch.nn.Embedding)):
-                for mark, alike in _ALIKE.items() if table.num_embeddings == vocabulary.num_ids else ():
-                    table.weight[vocabulary.mark(mark)] = table.weight[vocabulary.mark(alike)]
+    if (Path(name_or_folder) / "checkpoint").is_dir():
+        return
+    tables = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    for table in (table for table in tables if table.num_embeddings == vocabulary.num_ids):
+        for mark, alike in _ALIKE.items():
+            table.weight.data[vocabulary.mark(mark)] = table.weight.data[vocabulary.mark(alike)]
 
 
 def assemble(
