@@ -111,10 +111,10 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=24, help="examples of each task (24)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    torch.set_grad_enabled(False)
     try:
         apart = None if options.apart is None else load_latent(options.apart)
-        table = judge(load_latent(options.model), apart, options.data, options.out, options.limit, options.seed)
+        with torch.no_grad():
+            table = judge(load_latent(options.model), apart, options.data, options.out, options.limit, options.seed)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
