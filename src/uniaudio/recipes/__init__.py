@@ -13,7 +13,7 @@ RECIPES: dict[str, str] = {
     "codec_mini": "the shipped codec, on made speech (corpus: a folder of recordings)",
     "durations_mini": "the duration predictor (corpus: a token folder)",
     "mini": "the shipped language model, all tasks (corpus: token folders)",
-    "base": "a language model of 185 million weights, all tasks (corpus: token folders)",
+    "base": "a language model of 186 million weights, all tasks (corpus: token folders)",
     "large": "a language model of 0.94 billion weights, all tasks, for many devices (corpus: token folders)",
     "finetune": "a trained language model on new tasks, whole or by LoRA (corpus: token folders)",
     "audiolm_semantic": "AudioLM's first stage (corpus: tokens of recordings)",
