@@ -21,9 +21,10 @@ def main() -> None:
     parser.add_argument("--model", default="uniaudio-mini")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", default="float32", help="float32 or int8")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    engine = uniaudio.load(options.model)
+    engine = uniaudio.load(options.model, precision=options.precision)
     request = {"text": TEXT, "speaker": read_audio(FOLDER / "voices" / "awb-0920-098.flac")}
     engine.generate("tts", request)
     factors = []
@@ -31,7 +32,8 @@ def main() -> None:
         begun = time.perf_counter()
         audio = engine.generate("tts", request)
         factors.append((time.perf_counter() - begun) / audio.seconds)
-    print(f"{engine.name}: {audio.seconds:.2f} s of audio, {options.threads} threads, {options.repeats} repeats")
+    about = f"{options.precision}, {options.threads} threads, {options.repeats} repeats"
+    print(f"{engine.name}: {audio.seconds:.2f} s of audio, {about}")
     print(
         f"real-time factor: median {statistics.median(factors):.3f}, best {min(factors):.3f}, worst {max(factors):.3f}"
     )
