@@ -5,17 +5,13 @@ python benchmarks/joint.py --tokens corpora/tokens --examples corpora/examples -
 The joint model is trained first; each single model then gets as many steps as it takes to draw as many of its examples.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
-from small_runs import Job, Place, make_batches, run_all
+from small_runs import Job, Place, chosen, make_batches, options_of, run_all
 
 from uniaudio.evaluate.report import ratio_with_interval
 from uniaudio.recipes.codec import load_codec
 from uniaudio.sequence.layout import Layout
 from uniaudio.sequence.vocabulary import Vocabulary
-from uniaudio.tasks import TASKS
 
 
 def examples_drawn(job: Job, place: Place, steps: int) -> dict[str, int]:
@@ -43,23 +39,12 @@ def steps_for(job: Job, place: Place, examples: int) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokens", type=Path, default=Path("corpora/tokens"))
-    parser.add_argument("--examples", type=Path, default=Path("corpora/examples"))
-    parser.add_argument("--codec", default="uniaudio-codec", help="the model that made the tokens")
-    parser.add_argument("--out", type=Path, default=Path("runs/joint"))
+    parser = options_of(__doc__, "runs/joint")
     parser.add_argument("--steps", type=int, default=400, help="of the joint model")
     parser.add_argument("--alone", default="tts,speech_enhancement,text_to_music", help="tasks that are trained alone")
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--frames", type=int, default=1500, help="frames of a batch")
     options = parser.parse_args()
-    found = tuple(task for task in TASKS if (options.tokens / task / "train").is_dir())
-    alone = [task for task in options.alone.split(",") if task in found]
-    place = Place(tokens=options.tokens, examples=options.examples, codec=options.codec, durations="", out=options.out)
-    codebooks = load_codec(options.codec)[0].config.num_codebooks
-    sizes = {"width": options.width, "layers": options.layers, "num_codebooks": codebooks}
-    sizes |= {"local_width": options.width // 2, "frame_budget": options.frames}
+    place, sizes, tasks = chosen(options)
+    found, alone = tuple(tasks), [task for task in options.alone.split(",") if task in tasks]
     joint = Job(name="joint", tasks=found, steps=options.steps, **sizes)
     drawn = examples_drawn(joint, place, options.steps)
     single = [Job(name=task, tasks=(task,), **sizes) for task in alone]

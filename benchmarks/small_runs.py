@@ -1,5 +1,6 @@
 """Small language models, each trained and judged in a process of its own: what ablation.py and joint.py are made of."""
 
+import argparse
 import json
 import resource
 import time
@@ -82,6 +83,27 @@ class Job:
     seed: int = 0
     start: str = ""
     measured: tuple[str, ...] = ()
+
+
+def options_of(about: str | None, out: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that joint.py and stages.py share: where everything lies, and the sizes."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--tokens", type=Path, default=Path("corpora/tokens"))
+    parser.add_argument("--examples", type=Path, default=Path("corpora/examples"))
+    parser.add_argument("--codec", default="uniaudio-codec", help="the model that made the tokens")
+    parser.add_argument("--out", type=Path, default=Path(out))
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--frames", type=int, default=1500, help="frames of a batch")
+    return parser
+
+
+def chosen(options: argparse.Namespace) -> tuple[Place, dict[str, int], list[str]]:
+    """Return the place, the sizes of a job, and the tasks that have tokens, of parsed `options_of`."""
+    place = Place(tokens=options.tokens, examples=options.examples, codec=options.codec, durations="", out=options.out)
+    sizes = {"width": options.width, "layers": options.layers, "local_width": options.width // 2}
+    sizes |= {"num_codebooks": load_codec(options.codec)[0].config.num_codebooks, "frame_budget": options.frames}
+    return place, sizes, [task for task in TASKS if (options.tokens / task / "train").is_dir()]
 
 
 def run_all(jobs: Sequence[Job], place: Place, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
