@@ -25,7 +25,7 @@ _REQUESTS: dict[str, list[dict[str, str]]] = {
     "voice_conversion": [{"source": "spoken.flac", "speaker": "slt-0970-158.flac"}],
     "speech_enhancement": [{"noisy": "noisy.flac"}],
     "target_speaker_extraction": [{"mixture": "two-talkers.flac", "speaker": "wanted-talker.flac"}],
-    "singing_synthesis": [{"score": "song.json", "speaker": "soprano.flac"}],
+    "singing_synthesis": [{"score": "song.json", "speaker": "singer.flac"}],
     "text_to_sound": [{"caption": "A dog barks three times"}, {"caption": "Heavy rain is falling"}],
     "text_to_music": [{"caption": "A slow folk piece played by a solo piano, peaceful in mood."}],
     "audio_edit": [{"caption": "Now drop in a helicopter hovering in the distance too", "source": "scene.flac"}],
