@@ -278,6 +278,12 @@ def test_small_tasks_are_drawn_more_often():
     assert shares[0.05] > 0.4 > 0.1 > shares[0.5] > shares[1.0]
 
 
+def test_a_factor_makes_a_group_drawn_more_often():
+    lengths, groups = np.full(2000, 10), [np.arange(1000), np.arange(1000, 2000)]
+    drawn = np.concatenate(BatchPlan(lengths, groups, budget=50, factors=[1.0, 3.0]).epoch(0, 0))
+    assert (drawn < 1000).mean() == pytest.approx(0.25, rel=0.05) and len(set(drawn.tolist())) == len(drawn)
+
+
 def batches(tokens: Path, tasks: list[str], **settings: Any) -> Batches:
     engine = debug_engine()
     reader = SequenceReader(engine.layout, engine.codec.config.frame_rate)

@@ -119,3 +119,15 @@ def test_a_unet_that_exists_is_adopted_as_it_is(denoiser: Denoiser) -> None:
 def test_levels_must_go_together() -> None:
     with pytest.raises(ValueError, match="same length"):
         DenoiserConfig(channels=(16, 32), attention=(True,))
+
+
+def test_narrow_kernels_are_the_middle_columns() -> None:
+    torch.manual_seed(0)
+    wide, slim = Denoiser(CONFIG), Denoiser(replace(CONFIG, narrow=True))
+    values = {
+        name: value[..., 1:2] if value.shape[-2:] == (3, 3) else value for name, value in wide.state_dict().items()
+    }
+    slim.load_state_dict(values)
+    given = Given(loa=torch.randn(2, 3, 20), text=torch.randn(2, 5, 24), extra=torch.randn(2, 2, 13, 1))
+    noisy, step = torch.randn(2, 4, 13, 1), torch.tensor([3, 700])
+    assert torch.allclose(wide.predict(noisy, step, given), slim.predict(noisy, step, given), atol=1e-5)

@@ -8,8 +8,10 @@ from tests.engines.latent import FakeCaptions
 
 from uniaudio import recipes
 from uniaudio.data.latents import LatentSet
+from uniaudio.diffusion.autoencoder import MelAutoencoder
 from uniaudio.engines.bundle import save_engine
 from uniaudio.engines.latent_folder import load_latent, save_latent
+from uniaudio.engines.tokenizers import save_tokenizers
 from uniaudio.errors import InputError
 from uniaudio.recipes.audioldm2_data import LatentDataConfig, load_parts, make_latents
 from uniaudio.recipes.audioldm2_ship import TASKS_OF_MINI, assemble
@@ -28,7 +30,8 @@ AUDIOMAE = [
 STAGE = [
     "denoiser.latent_channels=4", "denoiser.extra_channels=2", "denoiser.loa_dim=16", "denoiser.text_dim=12",
     "denoiser.channels=8,16", "denoiser.attention=[false, true]", "denoiser.head_width=8", "denoiser.norm_groups=4",
-    "phones.width=6", "phones.channels=2", "bridge.loa_dim=16", "bridge.num_tokens=2", "bridge.width=16",
+    "phones.width=6", "phones.channels=2", "phones.per_frame=4", "phones.bins=8", "denoiser.narrow=false",
+    "bridge.loa_dim=16", "bridge.num_tokens=2", "bridge.width=16",
     "bridge.layers=1", "bridge.heads=2", 'bridge.conditions={"caption": 12, "voice": 16, "phones": 200}',
     "objective.poolings=4,8", "objective.pooling=4",
 ]  # fmt: skip
@@ -60,6 +63,7 @@ def test_latents_are_of_every_kind_of_training_recording(work: Path) -> None:
     assert len(data.latent) == len(data.owners) == len(data.phones)
     assert len(data.captions) == 2 * 8  # two wordings of four sounds and four pieces
     autoencoder, audiomae = load_parts(work / "latents")
+    assert isinstance(autoencoder, MelAutoencoder)
     assert data.latent.shape[1:] == (4, 64 // autoencoder.config.reduction, 8)
     assert audiomae.config.frames == 64
     batch = data.batch({"speech": 1.0}, 4, 0, 0)
@@ -95,3 +99,24 @@ def test_runs_that_lack_a_network(work: Path) -> None:
             corpus=work / "latents",
             run=work / "other",
         )
+
+
+def test_latents_of_a_codec_need_no_autoencoder(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uniaudio.recipes.audioldm2_data.CaptionTokenizer", FakeCaptions)
+    name, debug = str(tmp_path / "codec"), debug_engine()
+    save_tokenizers(tmp_path / "codec", "tiny", debug.codec, None, "# codec\n")
+    settings = LatentDataConfig(windows=1, captions=1, batch_size=4, measured=4, channels=4)
+    make_latents(work / "corpora", name, work / "latent_audiomae", tmp_path / "latents", settings)
+    frames = round(0.64 * debug.codec.config.frame_rate)
+    assert LatentSet(tmp_path / "latents").latent.shape[1:] == (4, frames, 1)
+    per_frame = f"phones.per_frame={round(50 / debug.codec.config.frame_rate)}"
+    changes = [*LOOP, *STAGE, "phones.bins=1", per_frame, "denoiser.narrow=true", "objective.stage=joint"]
+    recipes.run("latent_joint", changes, corpus=tmp_path / "latents", run=tmp_path / "joint")
+    engine = assemble(tmp_path / "latents", tmp_path / "none", [tmp_path / "joint"], None, "tiny", ["text_to_sound"])
+    save_latent(tmp_path / "model", engine, "# tiny\n")
+    loaded = load_latent(str(tmp_path / "model"))
+    loaded.model.captions = FakeCaptions()  # pyright: ignore[reportAttributeAccessIssue]
+    assert loaded.generate("text_to_sound", {"caption": "a dog"}, seconds=0.5).samples.shape == (1, 8000)
+    save_tokenizers(tmp_path / "codec", "tiny", debug_engine(seed=1).codec, None, "# another codec\n")
+    with pytest.raises(InputError, match="another version"):
+        load_latent(str(tmp_path / "model"))

@@ -77,7 +77,7 @@ class Codec(nn.Module):
 
     def forward(self, samples: Tensor, num_codebooks: int | None = None, quantize: bool = True) -> CodecOutput:
         """Round-trip samples [B, 1, N] with the first `num_codebooks`; without `quantize` the latent is not rounded."""
-        latent = self._latent(samples)
+        latent = self.latent(samples)
         if not quantize:
             codes = torch.zeros(latent.shape[0], 0, latent.shape[2], dtype=torch.long, device=latent.device)
             decoded = self.decoder(latent)
@@ -94,7 +94,7 @@ class Codec(nn.Module):
     def encode(self, samples: Tensor) -> Tensor:
         """Return codes [B, K, ceil(N / hop)] int64 of samples [B, 1, N] in [-1, 1]; autocast does not change them."""
         with torch.autocast(samples.device.type, enabled=False):
-            return self.quantizer.encode(self._latent(samples))
+            return self.quantizer.encode(self.latent(samples))
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
@@ -141,8 +141,8 @@ class Codec(nn.Module):
                 module.bfloat16()
         return lowered
 
-    def _latent(self, samples: Tensor) -> Tensor:
-        """Return the encoder's [B, D, T] of samples [B, 1, N], lengthened by silence to whole frames."""
+    def latent(self, samples: Tensor) -> Tensor:
+        """Return the encoder's [B, D, T] of samples [B, 1, N], lengthened by silence to whole frames; not rounded."""
         return self.encoder(functional.pad(samples, (0, -samples.shape[-1] % self.config.hop_length)))
 
 

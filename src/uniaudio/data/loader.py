@@ -4,7 +4,7 @@ Everything is a pure function of (seed, step), so a run resumes in the middle of
 and processes that train together share the batches out by taking every Wth step each.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -22,9 +22,9 @@ class BatchPlan:
     """Batches of example numbers, filled to a budget of frames, for groups of examples that are mixed.
 
     `lengths` [N] in frames; `groups` are disjoint lists of numbers (a task of a corpus). In an epoch, group i of n_i
-    examples has a share p_i ~ n_i^alpha of the draws, and no example comes twice: the epoch ends with the group that is
-    drawn whole first (all of them for alpha 1), the others show a new choice in the next. Raises InputError when there
-    is nothing to plan with.
+    examples has a share p_i ~ f_i n_i^alpha of the draws (`factors` f, default 1), and no example comes twice: the
+    epoch ends with the group that is drawn whole first (all of them for alpha 1), the others show a new choice in the
+    next. Raises InputError when there is nothing to plan with.
     """
 
     def __init__(
@@ -34,14 +34,17 @@ class BatchPlan:
         budget: int,
         *,
         alpha: float = 1.0,
+        factors: Sequence[float] | None = None,
         chunk: int = 4096,
     ) -> None:
-        self.groups = [np.asarray(group, np.int64) for group in groups if len(group)]
+        factors = [1.0] * len(groups) if factors is None else factors
+        kept = [(np.asarray(group, np.int64), one) for group, one in zip(groups, factors, strict=True) if len(group)]
+        self.groups = [group for group, _ in kept]
         if not self.groups:
             raise InputError("there is no example to train on: give tokens that have some")
         self.lengths, self.budget, self.chunk = lengths, budget, chunk
         sizes = np.array([len(group) for group in self.groups])
-        weights = sizes.astype(np.float64) ** alpha
+        weights = sizes.astype(np.float64) ** alpha * np.array([factor for _, factor in kept])
         draws = np.round(weights * (sizes / weights).min()).astype(np.int64)
         self.draws = np.clip(draws, 1, sizes)  # [groups]
         self._counts: dict[tuple[int, int], int] = {}
@@ -97,7 +100,8 @@ class Reader(Protocol):
 class Batches:
     """Batches of training sequences from one or more token folders; picklable, so that workers can make them ahead.
 
-    `tasks` are mixed with those of every folder as groups of their own. Raises InputError when none is there.
+    `tasks` are mixed with those of every folder as groups of their own; one with an `emphasis` of 2 is drawn twice as
+    often as its size says. Raises InputError when none is there.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class Batches:
         budget: int,
         *,
         alpha: float = 1.0,
+        emphasis: Mapping[str, float] | None = None,
         max_seconds: float = 30.0,
         vector_dim: int = 0,
     ) -> None:
@@ -121,7 +126,8 @@ class Batches:
         self._firsts = np.cumsum([0, *(len(shards) for shards in sources)])
         if not any(len(group) for group in groups):
             raise InputError(f"no example of {', '.join(tasks)} up to {max_seconds:g} s: tokenize examples of them")
-        self.plan = BatchPlan(np.concatenate(lengths), groups, budget, alpha=alpha)
+        factors = [(emphasis or {}).get(task, 1.0) for _ in sources for task in tasks]
+        self.plan = BatchPlan(np.concatenate(lengths), groups, budget, alpha=alpha, factors=factors)
 
     def draw(self, seed: int, step: int) -> Batch:
         """Return the batch of a step."""

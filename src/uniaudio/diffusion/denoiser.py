@@ -38,8 +38,9 @@ class DenoiserConfig:
     `channels` are those of its levels, each half as long and high as the one before; `attention` says which attend.
     `loa_dim` and `text_dim` (None: no text) are the widths of the two contexts. All conditions of a row are dropped
     with probability `drop`, and the text alone with `drop_text`, so that the language of audio says something by itself
-    (a variation has no words). `snr_limit` bounds the weight of the clean steps (min-SNR, 2303.09556); None: no bound.
-    Raises ValueError unless `channels` and `attention` go together.
+    (a variation has no words). With `narrow` the kernels are 3 x 1: for latents of one bin, where those of 3 x 3 would
+    see nothing but padding on either side. `snr_limit` bounds the weight of the clean steps (min-SNR, 2303.09556);
+    None: no bound. Raises ValueError unless `channels` and `attention` go together.
     """
 
     latent_channels: int = 8
@@ -52,6 +53,7 @@ class DenoiserConfig:
     transformer_layers: int = 1
     head_width: int = 32
     norm_groups: int = 32
+    narrow: bool = False
     noise: NoiseConfig = NoiseConfig()
     drop: float = 0.1
     drop_text: float = 0.1
@@ -103,7 +105,12 @@ class Denoiser(nn.Module):
         """`unet` is one that exists, such as a public model's; without it, a new one of the config's sizes."""
         super().__init__()
         self.config = config
-        self.unet = diffusers_class("AudioLDM2UNet2DConditionModel")(**config.unet()) if unet is None else unet
+        if unet is None:
+            unet = diffusers_class("AudioLDM2UNet2DConditionModel")(**config.unet())
+            assert isinstance(unet, nn.Module)
+            if config.narrow:
+                _narrow(unet)
+        self.unet = unet
         noise = config.noise
         betas = torch.linspace(noise.start**0.5, noise.end**0.5, noise.num_steps, dtype=torch.float32) ** 2
         self.register_buffer("alphas", (1 - betas).cumprod(dim=0), persistent=False)  # [num_steps]
@@ -166,6 +173,16 @@ class Denoiser(nn.Module):
             ratio = self.alphas[steps] / (1 - self.alphas[steps])
             errors = errors * ratio.clamp(max=self.config.snr_limit) / (ratio + 1 if is_velocity else ratio)
         return errors.mean()
+
+
+def _narrow(unet: nn.Module) -> None:
+    """Make every 3 x 3 convolution of a UNet one of 3 x 1, along time."""
+    for parent in list(unet.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Conv2d) and child.kernel_size == (3, 3):
+                sizes = {"kernel_size": (3, 1), "stride": (child.stride[0], 1), "padding": (1, 0)}
+                slim = nn.Conv2d(child.in_channels, child.out_channels, **sizes)  # pyright: ignore[reportArgumentType]
+                setattr(parent, name, slim)
 
 
 def adopt(unet: nn.Module, noise: NoiseConfig) -> Denoiser:

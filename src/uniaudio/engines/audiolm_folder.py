@@ -3,7 +3,6 @@
 V ids of the vocabulary, R of them that a stage uses
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from uniaudio import checkpoint, config, weights
 from uniaudio.codec.model import Codec, CodecConfig
 from uniaudio.engines.audiolm import AudioLMEngine, StageConfig
 from uniaudio.engines.bundle import pack, read_semantic, semantic_tensors, unpack
-from uniaudio.engines.tokenizers import load_tokenizers
+from uniaudio.engines.tokenizers import load_tokenizers, weights_hash
 from uniaudio.errors import InputError
 from uniaudio.lm import orders
 from uniaudio.sequence.stages import Stage, Stages
@@ -55,7 +54,7 @@ def save_audiolm(folder: Path, engine: AudioLMEngine, card: str, shared: str | N
         "format": FORMAT,
         "name": engine.name,
         "tasks": list(engine.tasks),
-        "shared": None if shared is None else {"name": shared, "sha256": _digest(shared)},
+        "shared": None if shared is None else {"name": shared, "sha256": weights_hash(shared)},
         "codec": asdict(engine.codec.config),
         "semantic": None if semantic is None else semantic.features.settings(),
         "stages": stages,
@@ -116,11 +115,6 @@ def _same(one: nn.Module, other: nn.Module) -> bool:
     return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())
 
 
-def _digest(model: str) -> str:
-    """Return the hash of a model's weights, as its folder states it."""
-    return json.loads((weights.find(model) / checkpoint.HASHES).read_text(encoding="utf-8"))[checkpoint.MODEL]
-
-
 def _tokenizers(loaded: checkpoint.Checkpoint, tensors: dict[str, Tensor]) -> tuple[Codec, SemanticTokenizer | None]:
     """Return the codec and the semantic tokens of a folder, or of the model that it shares them with."""
     data, codec_config = loaded.config, config.from_dict(CodecConfig, loaded.config["codec"])
@@ -131,7 +125,7 @@ def _tokenizers(loaded: checkpoint.Checkpoint, tensors: dict[str, Tensor]) -> tu
         return codec, semantic
     name = data["shared"]["name"]
     codec, tokens = load_tokenizers(name)
-    if _digest(name) != data["shared"]["sha256"]:
+    if weights_hash(name) != data["shared"]["sha256"]:
         raise InputError(f"{loaded.folder} was made with another version of {name}; fetch both again")
     return codec.cut(codec_config.num_codebooks), semantic or tokens
 

@@ -16,22 +16,24 @@ from uniaudio.diffusion.vocoder import Vocoder, VocoderConfig
 from uniaudio.engines.bundle import Unfilled, unpack
 from uniaudio.engines.kinds import LATENT_FORMAT, PUBLIC_INDEX
 from uniaudio.engines.latent import LatentEngine, LatentSampling
+from uniaudio.engines.latent_coders import CodecLatent, CodecLatentConfig, with_its_codec
 from uniaudio.engines.latent_model import LatentConfig, Networks, OwnModel
 from uniaudio.errors import InputError
 from uniaudio.lm.duration import DurationConfig, DurationPredictor
 from uniaudio.ssl.audiomae import AudioMae, AudioMaeConfig
 
-# Network -> (its config, itself), by the names in `Networks`; those of speech may be missing.
+# Network -> (its config, itself), by the names in `Networks`; those of speech, and of one kind of latents, are missing.
 _PARTS: dict[str, tuple[type, Any]] = {
     "autoencoder": (AutoencoderConfig, MelAutoencoder),
     "vocoder": (VocoderConfig, Vocoder),
+    "codec_latent": (CodecLatentConfig, CodecLatent),
     "audiomae": (AudioMaeConfig, AudioMae),
     "bridge": (BridgeConfig, Bridge),
     "denoiser": (DenoiserConfig, Denoiser),
     "phones": (TimedPhonesConfig, TimedPhones),
     "durations": (DurationConfig, DurationPredictor),
 }
-_OPTIONAL = ("phones", "durations")
+_OPTIONAL = ("autoencoder", "vocoder", "codec_latent", "phones", "durations")
 _INT8 = ("denoiser.", "bridge.gpt.h.")  # their matrices and convolutions, which are most of a model
 _SCALE = "::scale"
 
@@ -96,6 +98,8 @@ def _build(loaded: checkpoint.Checkpoint) -> LatentEngine:
                 modules[name] = kind(config.from_dict(sizes, described[name]))
     for prefix, module in modules.items():
         assert isinstance(module, nn.Module)
+        if isinstance(module, CodecLatent):
+            with_its_codec(module)
         checkpoint.load_into(module, tensors, f"{prefix}.")
         module.eval().requires_grad_(False)
     tasks = tuple(str(task) for task in data["tasks"])

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from uniaudio.audio.filterbanks import TacotronMel
 from uniaudio.audio.io import Audio, read_audio
 from uniaudio.diffusion.autoencoder import MelAutoencoder
 from uniaudio.diffusion.bridge import Bridge, Condition
@@ -20,6 +19,7 @@ from uniaudio.diffusion.phones import TimedPhones, one_hot
 from uniaudio.diffusion.samplers import make_scheduler
 from uniaudio.diffusion.vocoder import Vocoder
 from uniaudio.engines.items import as_text, lay_out
+from uniaudio.engines.latent_coders import CodecLatent, Coder, MelCoder
 from uniaudio.engines.latent_parts import Plan, Same, Shape, Told
 from uniaudio.errors import InputError
 from uniaudio.lm.duration import DurationPredictor
@@ -35,13 +35,17 @@ _LAST_SECONDS = 0.1  # after the last phone
 
 @dataclass(frozen=True, kw_only=True)
 class Networks:
-    """The networks of a model; `phones` and `durations` are those of one that speaks."""
+    """The networks of a model; `phones` and `durations` are those of one that speaks.
 
-    autoencoder: MelAutoencoder
-    vocoder: Vocoder
+    Either `autoencoder` and `vocoder` or `codec_latent` make the latents.
+    """
+
     audiomae: AudioMae
     bridge: Bridge
     denoiser: Denoiser
+    autoencoder: MelAutoencoder | None = None
+    vocoder: Vocoder | None = None
+    codec_latent: CodecLatent | None = None
     phones: TimedPhones | None = None
     durations: DurationPredictor | None = None
 
@@ -62,16 +66,15 @@ class OwnModel:
     def __init__(self, name: str, tasks: tuple[str, ...], networks: Networks, config: LatentConfig) -> None:
         self.name, self.tasks, self.networks, self.config = name, tasks, networks, config
         self.bridge, self.denoiser = networks.bridge, networks.denoiser
-        vocoder, cells = networks.vocoder.config, networks.autoencoder.config
-        self.mel = TacotronMel(vocoder.sample_rate, hop_length=vocoder.hop_length, num_mels=vocoder.num_mels)
+        self.coder = _coder(networks)
         self.captions = CaptionTokenizer(config.caption_model)
         self.shape = Shape(
-            sample_rate=vocoder.sample_rate,
-            rate=vocoder.sample_rate / vocoder.hop_length / cells.reduction,
+            sample_rate=self.coder.sample_rate,
+            rate=self.coder.rate,
             window=config.window,
             fixed=True,
-            channels=cells.latent_channels,
-            bins=cells.num_mels // cells.reduction,
+            channels=self.coder.channels,
+            bins=self.coder.bins,
             num_tokens=networks.bridge.config.num_tokens,
         )
         _check_fit(self.shape, networks.audiomae.config, config.pooling)
@@ -149,11 +152,11 @@ class OwnModel:
 
     @torch.no_grad()
     def to_latent(self, samples: Tensor) -> Tensor:
-        return self.networks.autoencoder.encode(self.mel(samples))
+        return self.coder.to_latent(samples)
 
     @torch.no_grad()
     def to_samples(self, latent: Tensor) -> Tensor:
-        return self.networks.vocoder(self.networks.autoencoder.decode(latent))
+        return self.coder.to_samples(latent)
 
     @torch.no_grad()
     def loa(self, samples: Tensor) -> Tensor:
@@ -177,6 +180,14 @@ class _Spoken:
         steps = self.steps[slice(*places)]
         missing = places[1] - places[0] - len(steps)
         return self.model.spoken(torch.nn.functional.pad(steps, (0, missing)), self.conditions)
+
+
+def _coder(networks: Networks) -> Coder:
+    if networks.codec_latent is not None:
+        return networks.codec_latent
+    if networks.autoencoder is None or networks.vocoder is None:
+        raise ValueError("a model needs an autoencoder with a vocoder, or the latents of a codec")
+    return MelCoder(networks.autoencoder, networks.vocoder)
 
 
 def _check_fit(shape: Shape, heard: AudioMaeConfig, pooling: int) -> None:

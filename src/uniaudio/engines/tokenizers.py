@@ -50,3 +50,8 @@ def load_tokenizers(name_or_folder: str) -> tuple[Codec, SemanticTokenizer | Non
     except (KeyError, TypeError, OSError) as error:
         raise InputError(f"{folder} is incomplete or damaged ({error}); fetch the model again") from error
     return codec.eval().requires_grad_(False), semantic
+
+
+def weights_hash(model: str) -> str:
+    """Return the SHA-256 of the weights of a shipped model or a folder, as the folder states it."""
+    return json.loads((weights.find(model) / checkpoint.HASHES).read_text(encoding="utf-8"))[checkpoint.MODEL]

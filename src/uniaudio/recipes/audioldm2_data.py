@@ -20,6 +20,7 @@ from uniaudio.data.alignment import timed_phones
 from uniaudio.data.latents import KINDS, PHONE_RATE, LatentWriter, window_phones, window_starts
 from uniaudio.data.manifests import CUTS, Row, read_manifest
 from uniaudio.diffusion.autoencoder import AutoencoderConfig, MelAutoencoder
+from uniaudio.engines.latent_coders import CodecLatent, CodecLatentConfig, new_codec_latent, with_its_codec
 from uniaudio.errors import InputError
 from uniaudio.recipes.audioldm2 import load_audiomae, load_autoencoder
 from uniaudio.ssl.audiomae import SAMPLE_RATE, AudioMae, AudioMaeConfig
@@ -32,13 +33,15 @@ PARTS = "parts"  # the checkpoint of the two encoders inside a folder of latents
 @dataclass(frozen=True, kw_only=True)
 class LatentDataConfig:
     """`limits` say how many recordings of each kind are taken, drawn at random, with at most `windows` windows and
-    `captions` wordings of each. The scales of latents and features are those of `measured` windows."""
+    `captions` wordings of each. The scales of latents and features are those of `measured` windows. Latents of a codec
+    have `channels` components."""
 
     limits: dict[str, int] = field(default_factory=lambda: {"sound": 4000, "music": 2500, "speech": 2500})
     windows: int = 4
     captions: int = 3
     batch_size: int = 16
     measured: int = 128
+    channels: int = 32
     seed: int = 0
 
 
@@ -52,31 +55,50 @@ class _Window:
 class _Encoders:
     """Both encoders on batches of windows, in bfloat16: what they are stored in has no more digits either."""
 
-    def __init__(self, autoencoder: MelAutoencoder, audiomae: AudioMae) -> None:
+    def __init__(self, autoencoder: MelAutoencoder | CodecLatent, audiomae: AudioMae) -> None:
         self.autoencoder, self.audiomae = autoencoder, audiomae
-        self.mel = TacotronMel(num_mels=autoencoder.config.num_mels)
         self.num_samples = audiomae.config.num_samples
 
     @torch.no_grad()
     def __call__(self, windows: Sequence[_Window]) -> tuple[Tensor, Tensor]:
         """Return latents [B, C, T, F] and features [B, P, D] of some windows."""
+        heard = self.read(windows)
+        fbank = self.audiomae.fbank(heard)
+        with torch.autocast("cpu", torch.bfloat16):
+            features = self.audiomae.features(fbank)
+            if isinstance(self.autoencoder, CodecLatent):
+                return self.autoencoder.to_latent(heard), features
+            mel = TacotronMel(num_mels=self.autoencoder.config.num_mels)
+            return self.autoencoder.encode(mel(heard)), features
+
+    def read(self, windows: Sequence[_Window]) -> Tensor:
+        """Return the samples [B, N] of some windows, what lies after their recordings silent."""
         samples = np.zeros((len(windows), self.num_samples), np.float32)
         for row, window in zip(samples, windows, strict=True):
             audio = read_audio(window.row.audio, sample_rate=SAMPLE_RATE, mono=True).samples[0]
             part = audio[window.first : window.first + self.num_samples]
             row[: len(part)] = part
-        heard = torch.from_numpy(samples)
-        mel, fbank = self.mel(heard), self.audiomae.fbank(heard)
-        with torch.autocast("cpu", torch.bfloat16):
-            return self.autoencoder.encode(mel), self.audiomae.features(fbank)
+        return torch.from_numpy(samples)
+
+    def standardise(self, windows: Sequence[_Window]) -> None:
+        """Set the scales of both encoders by some windows."""
+        batches = list(_batches(windows, 16))
+        if isinstance(self.autoencoder, CodecLatent):
+            self.autoencoder.fit(self.read(windows))
+        else:
+            self.autoencoder.standardise(torch.cat([self(batch)[0] for batch in batches]))
+        self.audiomae.standardise(torch.cat([self(batch)[1] for batch in batches]))
 
 
-def make_latents(corpus: Path, autoencoder: Path, audiomae: Path, out: Path, settings: LatentDataConfig) -> None:
+def make_latents(corpus: Path, autoencoder: str | Path, audiomae: Path, out: Path, settings: LatentDataConfig) -> None:
     """Write the folder `out` from the training recordings below `corpus`, with the encoders of two runs.
 
-    Raises InputError when there is no recording, and for runs of other kinds.
+    In place of the run of an autoencoder, the name (or folder) of a codec can be given. Raises InputError when there is
+    no recording, and for runs of other kinds.
     """
-    encoders = _Encoders(load_autoencoder(autoencoder), load_audiomae(audiomae))
+    is_run = (Path(autoencoder) / "checkpoint").is_dir()
+    coder = load_autoencoder(autoencoder) if is_run else new_codec_latent(str(autoencoder), settings.channels)
+    encoders = _Encoders(coder, load_audiomae(audiomae))
     rows = {kind: _chosen(corpus / kind, settings.limits.get(kind, 0), settings.seed) for kind in KINDS}
     draw, most = random.Random(settings.seed), settings.windows
     windows = [
@@ -84,7 +106,7 @@ def make_latents(corpus: Path, autoencoder: Path, audiomae: Path, out: Path, set
     ]
     if not windows:
         raise InputError(f"{corpus} has no recordings of {', '.join(KINDS)}; make some: uniaudio synthesize sound")
-    _standardise(encoders, random.Random(settings.seed).sample(windows, min(settings.measured, len(windows))))
+    encoders.standardise(random.Random(settings.seed).sample(windows, min(settings.measured, len(windows))))
     digest = _save_parts(out / PARTS, encoders)
     frames = round(encoders.num_samples / SAMPLE_RATE * PHONE_RATE)
     latents, features = encoders(windows[:1])
@@ -106,12 +128,19 @@ def make_latents(corpus: Path, autoencoder: Path, audiomae: Path, out: Path, set
     writer.close({"digest": digest, "grid": list(encoders.audiomae.config.grid)})
 
 
-def load_parts(folder: Path) -> tuple[MelAutoencoder, AudioMae]:
-    """Return the encoders that a folder of latents was made with, frozen."""
+def load_parts(folder: Path) -> tuple[MelAutoencoder | CodecLatent, AudioMae]:
+    """Return the encoders that a folder of latents was made with, frozen.
+
+    Raises InputError for latents of another version of a codec.
+    """
     loaded = checkpoint.load(folder / PARTS)
-    autoencoder = MelAutoencoder(config.from_dict(AutoencoderConfig, loaded.config["autoencoder"]))
+    if "codec_latent" in loaded.config:
+        sizes = config.from_dict(CodecLatentConfig, loaded.config["codec_latent"])
+        autoencoder: MelAutoencoder | CodecLatent = with_its_codec(CodecLatent(sizes))
+    else:
+        autoencoder = MelAutoencoder(config.from_dict(AutoencoderConfig, loaded.config["autoencoder"]))
     audiomae = AudioMae(config.from_dict(AudioMaeConfig, loaded.config["audiomae"]))
-    checkpoint.load_into(autoencoder, loaded.tensors, "autoencoder.")
+    checkpoint.load_into(autoencoder, loaded.tensors, f"{_name(autoencoder)}.")
     checkpoint.load_into(audiomae, loaded.tensors, "audiomae.")
     return autoencoder.eval().requires_grad_(False), audiomae.eval().requires_grad_(False)
 
@@ -131,15 +160,13 @@ def _windows(row: Row, kind: str, num_samples: int, most: int, draw: random.Rand
     return [_Window(row=row, kind=kind, first=first) for first in draw.sample(starts, min(most, len(starts)))]
 
 
-def _standardise(encoders: _Encoders, windows: Sequence[_Window]) -> None:
-    found = [encoders(batch) for batch in _batches(windows, 16)]
-    encoders.autoencoder.standardise(torch.cat([latents for latents, _ in found]))
-    encoders.audiomae.standardise(torch.cat([features for _, features in found]))
+def _name(autoencoder: nn.Module) -> str:
+    return "codec_latent" if isinstance(autoencoder, CodecLatent) else "autoencoder"
 
 
 def _save_parts(folder: Path, encoders: _Encoders) -> str:
     """Write the encoders with their scales; return a digest of their weights."""
-    parts: dict[str, nn.Module] = {"autoencoder": encoders.autoencoder, "audiomae": encoders.audiomae}
+    parts: dict[str, nn.Module] = {_name(encoders.autoencoder): encoders.autoencoder, "audiomae": encoders.audiomae}
     tensors = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
     about = {name: to_dict(part.config) for name, part in parts.items()}  # pyright: ignore
     checkpoint.save(folder, tensors, about)
@@ -176,7 +203,7 @@ def main() -> int:
     """Compute the latents of a folder of corpora from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="a folder with the corpora music, sound and speech")
-    parser.add_argument("--autoencoder", type=Path, required=True, help="the run of latent_autoencoder")
+    parser.add_argument("--autoencoder", required=True, help="the run of latent_autoencoder, or the name of a codec")
     parser.add_argument("--audiomae", type=Path, required=True, help="the run of latent_audiomae")
     parser.add_argument("--out", type=Path, required=True, help="the folder for the latents")
     parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="changes, as in captions=2")

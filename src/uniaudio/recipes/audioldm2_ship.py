@@ -14,6 +14,7 @@ from uniaudio.diffusion.denoiser import Denoiser, DenoiserConfig
 from uniaudio.diffusion.phones import TimedPhones, TimedPhonesConfig
 from uniaudio.engines import load
 from uniaudio.engines.latent import LatentEngine, LatentSampling
+from uniaudio.engines.latent_coders import CodecLatent
 from uniaudio.engines.latent_folder import save_latent
 from uniaudio.engines.latent_model import LatentConfig, Networks, OwnModel
 from uniaudio.engines.tokens import TokenEngine
@@ -33,7 +34,8 @@ TASKS_OF_MINI = ("text_to_sound", "text_to_music", "tts")
 def assemble(
     latents: Path, vocoder: Path, stages: Sequence[Path], durations: str | None, name: str, tasks: Sequence[str]
 ) -> LatentEngine:
-    """Return the engine of a folder of latents (its encoders), a vocoder run, and runs of stages, the last one winning.
+    """Return the engine of a folder of latents (its encoders), a vocoder run, which latents of a codec do without, and
+    runs of stages, the last one winning.
 
     `durations` is a model whose duration predictor lays texts out. Raises InputError for runs that lack a network, and
     for an unknown task.
@@ -54,10 +56,14 @@ def assemble(
         start_from(networks, run)
     for part in networks.values():
         part.eval().requires_grad_(False)
-    autoencoder, audiomae = load_parts(latents)
-    parts = {"autoencoder": autoencoder, "audiomae": audiomae, "vocoder": load_vocoder(vocoder)}
+    coder, audiomae = load_parts(latents)
+    parts: dict[str, nn.Module] = {"audiomae": audiomae}
+    if isinstance(coder, CodecLatent):
+        parts["codec_latent"], window = coder, round(audiomae.config.num_samples / coder.sample_rate * coder.rate)
+    else:
+        parts |= {"autoencoder": coder, "vocoder": load_vocoder(vocoder)}
+        window = audiomae.config.frames // coder.config.reduction
     speaks: dict[str, Any] = {} if durations is None else {"durations": _durations(durations)}
-    window = audiomae.config.frames // autoencoder.config.reduction
     sizes = LatentConfig(pooling=int(described["loss"]["pooling"]), window=window)
     model = OwnModel(name, tuple(tasks), Networks(**networks, **parts, **speaks), sizes)
     return LatentEngine(model, SAMPLING, {task: TASK_SAMPLING[task] for task in tasks if task in TASK_SAMPLING})

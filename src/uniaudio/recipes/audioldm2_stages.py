@@ -21,13 +21,14 @@ from uniaudio.train.objectives.latent import LatentObjective, LatentObjectiveCon
 from uniaudio.train.optim import OptimConfig
 
 _DENOISER = DenoiserConfig(
-    latent_channels=16,
-    extra_channels=8,
+    latent_channels=32,
+    extra_channels=32,
     loa_dim=192,
     text_dim=384,
-    channels=(64, 128, 160),
+    channels=(192, 192, 192),
     attention=(False, False, True),
     layers_per_block=1,
+    narrow=True,
     noise=NoiseConfig(prediction="v_prediction"),
     snr_limit=5.0,
 )
@@ -44,10 +45,13 @@ _BRIDGE = BridgeConfig(
 
 @dataclass(frozen=True, kw_only=True)
 class LatentRecipe:
-    """The run of a stage on a folder of latents. `start` are earlier runs whose networks this one begins with."""
+    """The run of a stage on a folder of latents, by default those of a codec, which have one bin.
+
+    `start` are earlier runs whose networks this one begins with.
+    """
 
     denoiser: DenoiserConfig = _DENOISER
-    phones: TimedPhonesConfig = field(default_factory=TimedPhonesConfig)
+    phones: TimedPhonesConfig = TimedPhonesConfig(per_frame=2, channels=32, bins=1)
     bridge: BridgeConfig = _BRIDGE
     objective: LatentObjectiveConfig = field(default_factory=LatentObjectiveConfig)
     start: tuple[str, ...] = ()

@@ -39,7 +39,8 @@ CAPTION_DIM = 384
 class LMRecipe:
     """The run of a language model, by default `uniaudio-mini`: tasks, code order, sizes, frames in a batch, the loop.
 
-    Tasks (and token folders) are drawn with shares ~ size^alpha; `loader_workers` processes make batches ahead.
+    Tasks (and token folders) are drawn with shares ~ size^alpha, times a task's `emphasis` (1 where none is given);
+    `loader_workers` processes make batches ahead.
 
     The orders other than "multiscale" have one Transformer, of the sizes `global_`, and none of `caption_mean`,
     `in_step`, `voice_mean` and `objective.local_share`.
@@ -48,12 +49,13 @@ class LMRecipe:
     codebooks, see `place_codes`. With `start` (a model's name or folder) the weights begin as that model's, which must
     have the same sizes, but may lack the part of `voice_mean`.
 
-    Raises InputError for an unknown order or task, a `frame_budget` below 1, and slot weights that are not one per
-    codebook.
+    Raises InputError for an unknown order or task, an `emphasis` of 0 or less, a `frame_budget` below 1, and slot
+    weights that are not one per codebook.
     """
 
     tasks: tuple[str, ...] = tuple(TASKS)
     alpha: float = 0.3
+    emphasis: dict[str, float] = field(default_factory=dict)
     loader_workers: int = 0
     order: str = "multiscale"
     num_codebooks: int = 6
@@ -95,9 +97,11 @@ class LMRecipe:
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
             raise InputError(f"unknown code order {self.order!r}: use one of {', '.join(ORDERS)}")
-        unknown = [task for task in self.tasks if task not in TASKS]
+        unknown = [task for task in (*self.tasks, *self.emphasis) if task not in TASKS]
         if unknown or not self.tasks:
             raise InputError(f"unknown task {unknown[0] if unknown else ''!r}: use some of {', '.join(TASKS)}")
+        if not all(factor > 0 for factor in self.emphasis.values()):
+            raise InputError("an emphasis is a factor above 0; leave a task out with tasks=[...]")
         if self.frame_budget < 1:
             raise InputError(f"frame_budget {self.frame_budget} is no size of a batch: use 1 or more")
         if self.order != "multiscale" and (self.objective.local_share < 1):
@@ -141,6 +145,7 @@ def train_lm(size: str, overrides: list[str], tokens: Path, folder: Path, minute
         recipe.tasks,
         recipe.frame_budget,
         alpha=recipe.alpha,
+        emphasis=recipe.emphasis,
         max_seconds=recipe.max_seconds,
         vector_dim=CAPTION_DIM,
     )
