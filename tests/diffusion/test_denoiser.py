@@ -131,3 +131,53 @@ def test_narrow_kernels_are_the_middle_columns() -> None:
     given = Given(loa=torch.randn(2, 3, 20), text=torch.randn(2, 5, 24), extra=torch.randn(2, 2, 13, 1))
     noisy, step = torch.randn(2, 4, 13, 1), torch.tensor([3, 700])
     assert torch.allclose(wide.predict(noisy, step, given), slim.predict(noisy, step, given), atol=1e-5)
+
+
+IN_STEP = replace(CONFIG, in_step=(8, 4), drop=0.0, drop_text=0.0)
+
+
+def awake() -> Denoiser:
+    """A denoiser that has learnt something from the means: they begin without effect."""
+    torch.manual_seed(0)
+    denoiser = Denoiser(IN_STEP).eval()
+    for weight in denoiser.unet.get_submodule("class_embedding").parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    return denoiser
+
+
+def test_the_language_of_audio_is_heard_where_it_is_in_time() -> None:
+    """Vectors 4 x 2, of 8 x 4 patches: a change of a time is where that time is, one of frequency nowhere."""
+    denoiser, one = awake(), replace(given(), loa=draw(2, 8, 20))
+    later = one.loa.clone()
+    later[:, 6:] += 1.0
+    later[:, :2] -= 1.0  # so that the mean stays
+    swapped = one.loa.unflatten(1, (4, 2)).flip(2).flatten(1, 2)  # of frequencies the mean is heard
+    noisy, step = draw(2, 4, 16, 8), torch.tensor(500)
+    inputs = []
+    denoiser.unet.get_submodule("conv_in").register_forward_hook(lambda _, seen, __: inputs.append(seen[0]))
+    with torch.no_grad():
+        for loa in (one.loa, later, swapped):
+            denoiser.predict(noisy, step, replace(one, loa=loa))
+    plain, moved, flipped = (seen[:, 6:] for seen in inputs)  # [B, D, T, F], after latent and additional channels
+    assert plain.shape == (2, 20, 16, 8)
+    change = (moved - plain).mean(dim=(0, 1, 3))
+    torch.testing.assert_close(change[:2], torch.full((2,), -1.0))
+    torch.testing.assert_close(change[-2:], torch.full((2,), 1.0))
+    assert change.diff().min() >= -1e-5
+    torch.testing.assert_close(flipped, plain)
+
+
+def test_the_means_reach_every_frame_and_padded_text_does_not_count() -> None:
+    denoiser, one = awake(), replace(given(), loa=draw(2, 8, 20))
+    noisy, step = draw(2, 4, 16, 8), torch.tensor(500)
+    assert one.text is not None and one.text_mask is not None
+    padded = torch.where(one.text_mask[..., None].bool(), one.text, 9.0)
+    with torch.no_grad():
+        plain = denoiser.predict(noisy, step, one)
+        torch.testing.assert_close(denoiser.predict(noisy, step, replace(one, text=padded)), plain)
+        for other in (replace(one, loa=one.loa + 0.5), replace(one, text=one.text + 0.5)):
+            moved = (denoiser.predict(noisy, step, other) - plain).abs().amax(dim=(1, 3))
+            assert (moved > 1e-4).all()
+    loss = denoiser.loss(noisy, one.loa, one.text, one.text_mask, one.extra)
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in denoiser.parameters())

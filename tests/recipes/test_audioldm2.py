@@ -1,21 +1,26 @@
 """AudioLDM 2 from recordings to a model folder in tiny sizes: every recipe, the latents between them, what ships."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from tests.corpora import small_corpora
 from tests.engines.latent import FakeCaptions
 
-from uniaudio import recipes
+from uniaudio import config, recipes
 from uniaudio.data.latents import LatentSet
 from uniaudio.diffusion.autoencoder import MelAutoencoder
+from uniaudio.diffusion.denoiser import Denoiser, DenoiserConfig, Given
 from uniaudio.engines.bundle import save_engine
 from uniaudio.engines.latent_folder import load_latent, save_latent
 from uniaudio.engines.tokenizers import save_tokenizers
 from uniaudio.errors import InputError
 from uniaudio.recipes.audioldm2_data import LatentDataConfig, load_parts, make_latents
 from uniaudio.recipes.audioldm2_ship import TASKS_OF_MINI, assemble
+from uniaudio.recipes.audioldm2_stages import start_from
 from uniaudio.recipes.debug import debug_engine
+from uniaudio.recipes.trained import averaged
 
 LOOP = ["loop.steps=1", "loop.bf16=false", "objective.batch_size=2"]
 AUTOENCODER = ["network.channels=8,8", "network.latent_channels=4", "network.norm_groups=4", "crop_frames=16"]
@@ -49,7 +54,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings = LatentDataConfig(windows=2, captions=2, batch_size=4, measured=4)
         runs = folder / "latent_autoencoder", folder / "latent_audiomae"
         make_latents(folder / "corpora", *runs, folder / "latents", settings)
-    starts = {"latent_diffusion": [], "latent_bridge": [folder / "latent_diffusion"]}
+    before = [*LOOP, *STAGE, "in_step=false"]
+    recipes.run("latent_diffusion", before, corpus=folder / "latents", run=folder / "not_in_step")
+    starts = {"latent_diffusion": [folder / "not_in_step"], "latent_bridge": [folder / "latent_diffusion"]}
     starts["latent_joint"] = [folder / "latent_diffusion", folder / "latent_bridge"]
     for name, before in starts.items():
         start = ["start=" + ",".join(map(str, before))] if before else []
@@ -68,6 +75,23 @@ def test_latents_are_of_every_kind_of_training_recording(work: Path) -> None:
     assert audiomae.config.frames == 64
     batch = data.batch({"speech": 1.0}, 4, 0, 0)
     assert bool((batch.phones > 0).any(1).all()) and bool(batch.voiced.all())
+
+
+def test_a_denoiser_begins_as_the_one_that_was_not_in_step(work: Path) -> None:
+    old, new = averaged(work / "not_in_step"), averaged(work / "latent_diffusion")
+    assert old[0]["denoiser"]["in_step"] is None and new[0]["denoiser"]["in_step"] == [4, 8]
+    sizes = config.from_dict(DenoiserConfig, new[0]["denoiser"])
+    start = Denoiser(sizes)
+    start_from({"denoiser": start}, work / "not_in_step")
+    plain = Denoiser(replace(sizes, in_step=None))
+    start_from({"denoiser": plain}, work / "not_in_step")
+    torch.manual_seed(0)
+    one = Given(loa=torch.randn(1, 2, 16), text=torch.randn(1, 3, 12), extra=torch.randn(1, 2, 8, 8))
+    noisy, step = torch.randn(1, 4, 8, 8), torch.tensor(300)
+    with torch.no_grad():
+        torch.testing.assert_close(start.predict(noisy, step, one), plain.predict(noisy, step, one))
+    learnt = new[1]["denoiser.unet.conv_in.weight"][:, 6:]
+    assert learnt.shape[1] == 16 and bool(learnt.any())  # what begins as 0 learns
 
 
 def test_runs_become_a_model(work: Path, tmp_path: Path) -> None:

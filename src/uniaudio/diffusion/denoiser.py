@@ -4,6 +4,7 @@ B batch, C channels, C2 additional channels, T latent frames, F latent bins, L v
 N rows of text, D widths
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -39,8 +40,10 @@ class DenoiserConfig:
     `loa_dim` and `text_dim` (None: no text) are the widths of the two contexts. All conditions of a row are dropped
     with probability `drop`, and the text alone with `drop_text`, so that the language of audio says something by itself
     (a variation has no words). With `narrow` the kernels are 3 x 1: for latents of one bin, where those of 3 x 3 would
-    see nothing but padding on either side. `snr_limit` bounds the weight of the clean steps (min-SNR, 2303.09556);
-    None: no bound. Raises ValueError unless `channels` and `attention` go together.
+    see nothing but padding on either side. With `in_step`, AudioMAE's patches along time and frequency, the language of
+    audio is also laid along time beside the latent, and what it and the text are on average goes to every level with
+    the timestep: attention alone learns this only with far more compute. `snr_limit` bounds the weight of the clean
+    steps (min-SNR, 2303.09556); None: no bound. Raises ValueError unless `channels` and `attention` go together.
     """
 
     latent_channels: int = 8
@@ -54,6 +57,7 @@ class DenoiserConfig:
     head_width: int = 32
     norm_groups: int = 32
     narrow: bool = False
+    in_step: tuple[int, int] | None = None
     noise: NoiseConfig = NoiseConfig()
     drop: float = 0.1
     drop_text: float = 0.1
@@ -66,8 +70,11 @@ class DenoiserConfig:
     def unet(self) -> dict[str, Any]:
         """Return the sizes in the words of diffusers, whose `attention_head_dim` is the number of heads."""
         contexts = [None, self.loa_dim] + ([] if self.text_dim is None else [self.text_dim])
+        means = {"class_embed_type": "simple_projection"}
+        means |= {"projection_class_embeddings_input_dim": self.loa_dim + (self.text_dim or 0)}
         return {
-            "in_channels": self.latent_channels + self.extra_channels,
+            **(means if self.in_step else {}),
+            "in_channels": self.latent_channels + self.extra_channels + (self.loa_dim if self.in_step else 0),
             "out_channels": self.latent_channels,
             "block_out_channels": self.channels,
             "down_block_types": tuple("CrossAttnDownBlock2D" if one else "DownBlock2D" for one in self.attention),
@@ -108,6 +115,9 @@ class Denoiser(nn.Module):
         if unet is None:
             unet = diffusers_class("AudioLDM2UNet2DConditionModel")(**config.unet())
             assert isinstance(unet, nn.Module)
+            if config.in_step:  # as if it were not there, until it has learnt something
+                for weight in unet.get_submodule("class_embedding").parameters():
+                    nn.init.zeros_(weight)
             if config.narrow:
                 _narrow(unet)
         self.unet = unet
@@ -120,6 +130,10 @@ class Denoiser(nn.Module):
         if given.extra is not None:
             noisy = torch.cat((noisy, given.extra), dim=1)  # [B, C + C2, T, F]
         settings = {"encoder_hidden_states_1": given.text, "encoder_attention_mask_1": given.text_mask}
+        if self.config.in_step:
+            along = _along_time(given.loa, self.config.in_step, noisy.shape[2])  # [B, D, T, 1]
+            noisy = torch.cat((noisy, along.expand(-1, -1, -1, noisy.shape[3])), dim=1)
+            settings["class_labels"] = _means(given)
         return self.unet(noisy, timestep, encoder_hidden_states=given.loa, return_dict=False, **settings)[0]
 
     def guided(self, given: Given, without: Given | None, guidance: float, rescale: float = 0.0) -> Predict:
@@ -173,6 +187,24 @@ class Denoiser(nn.Module):
             ratio = self.alphas[steps] / (1 - self.alphas[steps])
             errors = errors * ratio.clamp(max=self.config.snr_limit) / (ratio + 1 if is_velocity else ratio)
         return errors.mean()
+
+
+def _along_time(loa: Tensor, grid: tuple[int, int], frames: int) -> Tensor:
+    """Return the language of audio [B, L, D] along time, [B, D, frames, 1]: the mean over frequency, interpolated."""
+    times = math.isqrt(max(1, loa.shape[1] * grid[0] // grid[1]))  # a pooled grid has the shape of the whole one
+    rows = loa.unflatten(1, (times, -1)).mean(dim=2).transpose(1, 2)  # [B, D, times]
+    return nn.functional.interpolate(rows, frames, mode="linear")[..., None]
+
+
+def _means(given: Given) -> Tensor:
+    """Return the mean of the language of audio, and that of the text where there is one: [B, D]."""
+    loa = given.loa.mean(dim=1)
+    if given.text is None:
+        return loa
+    if given.text_mask is None:
+        return torch.cat((loa, given.text.mean(dim=1)), dim=1)
+    mask = given.text_mask[..., None].to(given.text.dtype)
+    return torch.cat((loa, (given.text * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)), dim=1)
 
 
 def _narrow(unet: nn.Module) -> None:

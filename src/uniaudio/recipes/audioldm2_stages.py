@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from uniaudio import checkpoint, config
 from uniaudio.data.latents import INDEX, LatentSet
@@ -47,10 +47,13 @@ _BRIDGE = BridgeConfig(
 class LatentRecipe:
     """The run of a stage on a folder of latents, by default those of a codec, which have one bin.
 
-    `start` are earlier runs whose networks this one begins with.
+    With `in_step` the denoiser also gets the language of audio along time (`DenoiserConfig.in_step`, the grid being the
+    folder's). `start` are earlier runs whose networks this one begins with. A denoiser may begin with one that was not
+    in step: its new weights are then 0.
     """
 
     denoiser: DenoiserConfig = _DENOISER
+    in_step: bool = True
     phones: TimedPhonesConfig = TimedPhonesConfig(per_frame=2, channels=32, bins=1)
     bridge: BridgeConfig = _BRIDGE
     objective: LatentObjectiveConfig = field(default_factory=LatentObjectiveConfig)
@@ -92,17 +95,17 @@ def train_stage(name: str, overrides: list[str], latents: Path, folder: Path, mi
     Raises InputError for a folder that holds none, and for a start whose networks have other sizes.
     """
     recipe = config.override(RECIPES[name], overrides)
-    data = LatentSet(latents)
+    data, grid = LatentSet(latents), grid_of(latents)
     torch.manual_seed(recipe.loop.seed)
     with building():
         networks: dict[str, nn.Module] = {
-            "denoiser": Denoiser(recipe.denoiser),
+            "denoiser": Denoiser(replace(recipe.denoiser, in_step=grid if recipe.in_step else None)),
             "phones": TimedPhones(recipe.phones),
             "bridge": Bridge(recipe.bridge),
         }
     for run in recipe.start:
         start_from(networks, Path(run))
-    objective = LatentObjective(networks, data, grid_of(latents), recipe.objective)
+    objective = LatentObjective(networks, data, grid, recipe.objective)
     train(objective, recipe.loop.ending_after(minutes), folder)
 
 
@@ -112,8 +115,21 @@ def start_from(networks: dict[str, nn.Module], run: Path) -> None:
     found = [name for name in networks if name in described]
     if not found:
         raise InputError(f"{run} is no run of a stage of AudioLDM 2: give one of {', '.join(RECIPES)}")
+    if "denoiser" in found:
+        tensors = _with_room(networks["denoiser"], tensors)
     for name in found:
         checkpoint.load_into(networks[name], tensors, f"{name}.")
+
+
+def _with_room(denoiser: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors with zeros where `denoiser` hears more than the one they are of: it begins as that one."""
+    own, first = denoiser.state_dict(), "denoiser.unet.conv_in.weight"
+    new = {f"denoiser.{name}": torch.zeros_like(own[name]) for name in own if "class_embedding" in name}
+    tensors = new | tensors
+    if first in tensors and new:
+        missing = own["unet.conv_in.weight"].shape[1] - tensors[first].shape[1]
+        tensors[first] = nn.functional.pad(tensors[first], (0, 0, 0, 0, 0, max(0, missing)))
+    return tensors
 
 
 def grid_of(latents: Path) -> tuple[int, int]:
