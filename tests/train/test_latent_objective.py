@@ -14,6 +14,7 @@ from uniaudio.diffusion.bridge import Bridge, BridgeConfig
 from uniaudio.diffusion.denoiser import Denoiser, DenoiserConfig, NoiseConfig
 from uniaudio.diffusion.phones import TimedPhones, TimedPhonesConfig, one_hot
 from uniaudio.errors import InputError
+from uniaudio.ssl.audiomae import pool
 from uniaudio.tokenizers.phoneme import PHONEME_IDS
 from uniaudio.train.loop import LoopConfig, TrainState, train
 from uniaudio.train.objectives.latent import LatentObjective, LatentObjectiveConfig, dropped, told
@@ -128,6 +129,31 @@ def test_the_true_language_of_audio_has_its_share(data: LatentSet) -> None:
         with torch.no_grad():
             seen.append(objective.loss(objective.batch(0, step), step)[1]["true"])
     assert 0.1 < np.mean(seen) < 0.4
+
+
+def test_a_batch_of_the_bridge_is_of_one_kind_and_of_all_in_their_shares(data: LatentSet) -> None:
+    objective = _objective(data, "bridge")
+    said = [objective.batch(0, step).phones.any(1) for step in range(40)]
+    assert all(bool(one.all()) or not bool(one.any()) for one in said)
+    assert 8 < sum(bool(one.all()) for one in said) < 32
+    objective.config = replace(objective.config, shares={"music": 1.0})
+    with pytest.raises(InputError, match="music"):
+        objective.batch(0, 0)
+
+
+def test_a_bridge_learns_from_what_it_rolls_out(data: LatentSet) -> None:
+    """Rolled out, the loss is that of generation, and the gradient goes through the vectors before."""
+    objective = _objective(data, "bridge", rollout_share=1.0, drop=0.0)
+    batch = objective.batch(0, 0)
+    bridge = objective.module["bridge"]
+    assert isinstance(bridge, Bridge)
+    loss, figures = objective.loss(batch, 0)
+    true = pool(batch.features, GRID, 4)
+    assert figures["rolled_out"] == 1.0
+    torch.testing.assert_close(loss, (bridge.rollout(told(batch, bridge), true.shape[1]) - true).abs().mean())
+    loss.backward()
+    assert bridge.read.weight.grad is not None and bool(bridge.read.weight.grad.any())
+    assert _objective(data, "bridge").loss(batch, 0)[1]["rolled_out"] == 0.0
 
 
 def test_dropped_conditions_change_nothing_else(data: LatentSet) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,10 +26,11 @@ Stage = Literal["diffusion", "bridge", "joint"]
 class LatentObjectiveConfig:
     """What is trained in a `stage` and on what: `shares` of the kinds of audio in a batch.
 
-    "diffusion" sees the true language of audio, pooled as drawn from `poolings`; "bridge" predicts the one of
-    `pooling`; in "joint" the denoiser gets the true one in a share `true_share` of the steps and else the roll-out,
-    through which its gradient flows, and the bridge also its own loss with `bridge_weight`. Conditions of the bridge
-    are dropped with probability `drop`.
+    "diffusion" sees the true language of audio, pooled as drawn from `poolings`. "bridge" predicts the one of
+    `pooling`, in a share `rollout_share` of the steps after its own vectors, as when it generates, else after the true
+    ones; its batches are of one kind each, so that captions are not padded to phones. In "joint" the denoiser gets the
+    true one in a share `true_share` of the steps, else the roll-out, through which its gradient flows, and the bridge
+    also its own loss with `bridge_weight`. Conditions of the bridge are dropped with probability `drop`.
 
     Raises InputError for a `batch_size` below 1 and no pooling.
     """
@@ -41,6 +43,7 @@ class LatentObjectiveConfig:
     true_share: float = 0.25
     bridge_loss: Literal["l1", "mse"] = "l1"
     bridge_weight: float = 1.0
+    rollout_share: float = 0.0
     drop: float = 0.1
 
     def __post_init__(self) -> None:
@@ -69,7 +72,13 @@ class LatentObjective:
 
     def batch(self, seed: int, step: int) -> LatentBatch:
         """Return the batch of a step."""
-        return self.data.batch(self.config.shares, self.config.batch_size, seed, step)
+        shares = self.config.shares
+        if self.config.stage == "bridge":
+            names = [name for name in shares if shares[name] > 0 and len(self.data.groups.get(name, ()))]
+            weights = np.array([shares[name] for name in names])
+            random = np.random.default_rng((seed, step, len(names)))
+            shares = {str(random.choice(names, p=weights / weights.sum())): 1.0} if names else shares
+        return self.data.batch(shares, self.config.batch_size, seed, step)
 
     def loss(self, batch: LatentBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of the stage and its parts."""
@@ -81,11 +90,14 @@ class LatentObjective:
             return loss, {"diffusion": float(loss.detach()), **frames}
         true = pool(batch.features, self.grid, config.pooling)
         conditions = dropped(told(batch, self._bridge), config.drop)
-        error = Bridge.loss(self._bridge.teacher_forced(conditions, true), true, config.bridge_loss)
+        is_rolled = config.stage == "bridge" and bool(torch.rand(()) < config.rollout_share)
+        bridge = self._bridge
+        made = bridge.rollout(conditions, true.shape[1]) if is_rolled else bridge.teacher_forced(conditions, true)
+        error = Bridge.loss(made, true, config.bridge_loss)
         if config.stage == "bridge":
-            return error, {"bridge": float(error.detach()), **frames}
+            return error, {"bridge": float(error.detach()), "rolled_out": float(is_rolled), **frames}
         is_true = bool(torch.rand(()) < config.true_share)
-        loa = true if is_true else self._bridge.rollout(conditions, true.shape[1])
+        loa = true if is_true else bridge.rollout(conditions, true.shape[1])
         diffusion = self._denoise(batch, loa)
         figures = {"diffusion": float(diffusion.detach()), "bridge": float(error.detach()), "true": float(is_true)}
         return diffusion + config.bridge_weight * error, {**figures, **frames}
@@ -115,7 +127,7 @@ def told(batch: LatentBatch, bridge: Bridge) -> dict[str, Condition]:
         "caption": (batch.caption, batch.caption_mask),
         "voice": (batch.voice[:, None], batch.voiced[:, None]),
     }
-    if "phones" in bridge.config.conditions:
+    if "phones" in bridge.config.conditions and bool(batch.phones.any()):
         values["phones"] = one_hot(batch.phones, bridge.config.conditions["phones"])
     return values
 
