@@ -60,6 +60,23 @@ def test_the_snr_limit_weighs_clean_steps_less() -> None:
     assert 0 < values[1] < values[0]
 
 
+def test_the_snr_limit_leaves_the_noisy_steps_of_the_velocity_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    plain = Denoiser(replace(CONFIG, noise=NoiseConfig(prediction="v_prediction")))
+    limited = Denoiser(replace(plain.config, snr_limit=5.0), plain.unet)
+    latent, one = draw(2, 4, 16, 8), given()
+
+    def ratio(step: int) -> float:
+        monkeypatch.setattr(torch, "randint", lambda *_, **__: torch.tensor([step, step]))
+        batch = latent, one.loa, one.text, one.text_mask, one.extra
+        values = [float(model.loss(*batch, torch.Generator().manual_seed(1))) for model in (limited, plain)]
+        return values[0] / values[1]
+
+    assert ratio(999) == ratio(600) == 1.0
+    clean = float(plain.alphas[20] / (1 - plain.alphas[20]))
+    assert ratio(20) == pytest.approx(5.0 / (clean + 1), rel=1e-4)
+
+
 def test_conditions_are_dropped_together(denoiser: Denoiser) -> None:
     dropping = Denoiser(replace(CONFIG, drop=1.0), denoiser.unet)
     latent, one = draw(2, 4, 16, 8), given()

@@ -42,8 +42,10 @@ class DenoiserConfig:
     (a variation has no words). With `narrow` the kernels are 3 x 1: for latents of one bin, where those of 3 x 3 would
     see nothing but padding on either side. With `in_step`, AudioMAE's patches along time and frequency, the language of
     audio is also laid along time beside the latent, and what it and the text are on average goes to every level with
-    the timestep: attention alone learns this only with far more compute. `snr_limit` bounds the weight of the clean
-    steps (min-SNR, 2303.09556); None: no bound. Raises ValueError unless `channels` and `attention` go together.
+    the timestep: attention alone learns this only with far more compute. `snr_limit` bounds the weight that the
+    loss gives the latent's error at clean steps, which is the ratio of signal to noise, and one more for the velocity
+    (min-SNR, 2303.09556, but the noisy steps of the velocity keep theirs); None: no bound. Raises ValueError unless
+    `channels` and `attention` go together.
     """
 
     latent_channels: int = 8
@@ -184,8 +186,8 @@ class Denoiser(nn.Module):
         target = signal * noise - sigma * latent if is_velocity else noise
         errors = (self.predict(signal * latent + sigma * noise, steps, given) - target).square().mean(dim=(1, 2, 3))
         if self.config.snr_limit is not None:
-            ratio = self.alphas[steps] / (1 - self.alphas[steps])
-            errors = errors * ratio.clamp(max=self.config.snr_limit) / (ratio + 1 if is_velocity else ratio)
+            weight = self.alphas[steps] / (1 - self.alphas[steps]) + is_velocity  # of the latent's error, in the loss
+            errors = errors * weight.clamp(max=self.config.snr_limit) / weight
         return errors.mean()
 
 
