@@ -28,9 +28,10 @@ def benchmarks() -> Iterator[dict[str, ModuleType]]:
     import ablation  # pyright: ignore[reportMissingImports]
     import figure  # pyright: ignore[reportMissingImports]
     import joint  # pyright: ignore[reportMissingImports]
+    import rate  # pyright: ignore[reportMissingImports]
     import small_runs  # pyright: ignore[reportMissingImports]
 
-    yield {"ablation": ablation, "figure": figure, "joint": joint, "small_runs": small_runs}
+    yield {"ablation": ablation, "figure": figure, "joint": joint, "rate": rate, "small_runs": small_runs}
     sys.path.remove(str(ROOT / "benchmarks"))  # until now, because the processes of the jobs import them, too
 
 
@@ -124,6 +125,24 @@ def test_the_loss_of_an_untrained_model_is_that_of_chance(
     loss = small.dev_loss(engine.lm, job, own, engine.layout, engine.legal(small.TASKS["tts"]), "tts")
     assert loss["all"]["mean"] == pytest.approx(2 * math.log(32) + math.log(33), abs=1e-3)
     assert loss["all"]["mean"] == loss["shared"]["mean"]
+
+
+def test_runs_of_fewer_codebooks_speak_and_are_judged(
+    benchmarks: dict[str, ModuleType],
+    work: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    sizes = [f"{part}.{name}" for part in ("global_", "local_") for name in ("width=16", "layers=1", "heads=2")]
+    changes = ['tasks=["tts"]', "num_codebooks=2", "codebook_size=32", "objective.slot_weights=[]", "loop.steps=1"]
+    recipes.run("mini", [*sizes, *changes, "loop.bf16=false"], corpus=work / "tokens" / "tts", run=tmp_path / "run")
+    given = [str(tmp_path / "run"), "--base", str(work / "base"), "--data", str(work / "examples"), "--limit", "1"]
+    monkeypatch.setattr(sys, "argv", ["rate.py", *given, "--out", str(tmp_path / "out"), "--workers", "1"])
+    benchmarks["rate"].main()
+    head, made, ceiling = capsys.readouterr().out.splitlines()
+    assert head.startswith("run: 2 codebooks")
+    assert all("wer" in line and "speaker_similarity" in line for line in (made, ceiling))
 
 
 def test_the_figure_shows_every_bar(benchmarks: dict[str, ModuleType]):
