@@ -76,7 +76,7 @@ def _stage(steps: int, lr: float, objective: LatentObjectiveConfig) -> LatentRec
 
 RECIPES = {
     "latent_diffusion": LatentRecipe(),
-    "latent_bridge": _stage(1500, 1e-3, LatentObjectiveConfig(stage="bridge", batch_size=32)),
+    "latent_bridge": _stage(1500, 1e-3, LatentObjectiveConfig(stage="bridge", batch_size=64, rollout_share=0.7)),
     "latent_joint": _stage(500, 2e-4, LatentObjectiveConfig(stage="joint")),
 }
 

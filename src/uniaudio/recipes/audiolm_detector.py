@@ -77,15 +77,11 @@ def make_clips(
     goes on with. Raises InputError for too few recordings.
     """
     entries: list[dict[str, object]] = []
-    for split, share in (("train", count - count // 5), ("test", count // 5)):
-        rows = [row for row in read_manifest(corpus, split) if 1.5 <= row.seconds <= _MAX_SECONDS]
-        order = np.random.default_rng(seed).permutation(len(rows))
-        chosen = order[: 2 * share]
-        if len(chosen) < 2 * share:
-            raise InputError(f"{corpus} has {len(rows)} {split} recordings of 1.5 to 6 s: {2 * share} are needed")
-        kept, said = [rows[i] for i in chosen[:share]], [rows[i] for i in chosen[share:]]
-        if split == "train":
-            kept += [rows[i] for i in order[2 * share :][:more_recordings]]
+    plan = [
+        _chosen(corpus, "train", count - count // 5, seed, more_recordings),
+        _chosen(corpus, "test", count // 5, seed),
+    ]
+    for split, (kept, said) in zip(("train", "test"), plan, strict=True):
         made = ((RECORDED, audio) for audio in _recorded(engine, kept))
         again = ((MADE, audio) for audio in _said(engine, said, kept, seed))
         for number, (origin, audio) in enumerate(chain(made, again)):
@@ -95,6 +91,16 @@ def make_clips(
             entries.append({"file": name, "split": split, "origin": origin, "seconds": audio.seconds})
     lines = [json.dumps(one) + "\n" for one in [{"model": engine.name}, *entries]]
     (out / CLIPS).write_text("".join(lines), encoding="utf-8")
+
+
+def _chosen(corpus: Path, split: str, share: int, seed: int, more: int = 0) -> tuple[list[Row], list[Row]]:
+    """Return `share` recordings of a split to keep, and `more`, and as many others for the model to say."""
+    rows = [row for row in read_manifest(corpus, split) if 1.5 <= row.seconds <= _MAX_SECONDS]
+    if len(rows) < 2 * share:
+        raise InputError(f"{corpus} has {len(rows)} {split} recordings of 1.5 to 6 s: {2 * share} are needed")
+    order = np.random.default_rng(seed).permutation(len(rows))
+    kept, said = [rows[i] for i in order[:share]], [rows[i] for i in order[share : 2 * share]]
+    return kept + [rows[i] for i in order[2 * share :][:more]], said
 
 
 def _recorded(engine: AudioLMEngine, rows: list[Row]) -> Iterator[Audio]:

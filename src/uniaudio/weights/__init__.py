@@ -7,7 +7,6 @@ from pathlib import Path
 from uniaudio.errors import InputError
 
 FOLDER = Path(__file__).parent
-UNTRAINED = {"audioldm2-mini": "docs/audioldm2.md"}  # models that do not ship yet, and how to train them
 
 
 def names() -> list[str]:
@@ -22,8 +21,6 @@ def find(name_or_folder: str | Path) -> Path:
         return FOLDER / model
     if model and os.path.isdir(model):
         return Path(model)
-    if model in UNTRAINED:
-        raise InputError(f"no weights of {model} ship yet: train them ({UNTRAINED[model]}) and give their folder")
     close = difflib.get_close_matches(model, shipped, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     known = ", ".join(shipped) or "none"
