@@ -78,6 +78,7 @@ def test_what_is_no_detector_and_no_clips_is_refused(work: Path, tmp_path: Path,
         measure(str(work / "model"), tmp_path)
     with pytest.raises(InputError, match="are needed"):
         make_clips(engine_of("mini"), work / "speech", tmp_path / "clips", 100)
+    assert not (tmp_path / "clips").exists()
     assert audiolm_detector.CONFIG.labels == {"origin": (RECORDED, MADE)}
     Audio(np.zeros((1, 8000), np.float32), 16000).write(tmp_path / "short.wav")
     assert main(["detect", str(tmp_path / "short.wav"), "--model", str(work / "model")]) == 2
