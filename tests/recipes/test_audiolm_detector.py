@@ -36,7 +36,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     engine = engine_of("mini", window=100, overlap=50)
     save_audiolm(folder / "model", engine, "# tiny\n")
     write_corpus(folder / "speech", speech_rows(36), "speech")
-    make_clips(engine, folder / "speech", folder / "clips", 5)
+    make_clips(engine, folder / "speech", folder / "clips", 6, held_out=2)
     recipes.run("audiolm_detector", TINY, corpus=folder / "clips", run=folder / "run")
     export(folder / "run", str(folder / "model"))
     return folder
@@ -44,8 +44,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_clips_are_as_many_of_both_kinds_and_apart_by_split(work: Path):
     lines = (work / "clips" / CLIPS).read_text().splitlines()
-    assert len(lines) == 1 + 2 * 5
-    for split, count in (("train", 4), ("test", 1)):
+    assert len(lines) == 1 + 2 * 6
+    for split, count in (("train", 4), ("test", 2)):
         for origin in (RECORDED, MADE):
             found = sorted((work / "clips" / split).glob(f"{origin}-*.flac"))
             assert len(found) == count

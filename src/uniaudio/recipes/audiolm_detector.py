@@ -67,20 +67,25 @@ class DetectorRecipe:
 
 
 def make_clips(
-    engine: AudioLMEngine, corpus: Path, out: Path, count: int, seed: int = 0, more_recordings: int = 0
+    engine: AudioLMEngine,
+    corpus: Path,
+    out: Path,
+    count: int,
+    seed: int = 0,
+    more_recordings: int = 0,
+    held_out: int | None = None,
 ) -> None:
     """Write `count` recordings of a corpus and as many clips that the model made, train and test apart, into `out`.
 
-    Training gets `more_recordings` besides, which cost little. A fifth of the others is of the test split, from other
-    speakers and sentences. A recording passes through the codec once or twice, a made clip once more after it was made.
+    Training gets `more_recordings` besides, which cost little. `held_out` of the others, a fifth by default, are of the
+    test split, from other speakers and sentences. A recording passes through the codec once or twice, a made clip once
+    more after it was made.
     The model says what another recording says, in any voice or after a prompt of another's, or what its semantic stage
     goes on with. Raises InputError for too few recordings.
     """
     entries: list[dict[str, object]] = []
-    plan = [
-        _chosen(corpus, "train", count - count // 5, seed, more_recordings),
-        _chosen(corpus, "test", count // 5, seed),
-    ]
+    tested = count // 5 if held_out is None else held_out
+    plan = [_chosen(corpus, "train", count - tested, seed, more_recordings), _chosen(corpus, "test", tested, seed)]
     for split, (kept, said) in zip(("train", "test"), plan, strict=True):
         made = ((RECORDED, audio) for audio in _recorded(engine, kept))
         again = ((MADE, audio) for audio in _said(engine, said, kept, seed))
@@ -194,13 +199,15 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="make the clips from this corpus of speech")
     parser.add_argument("--count", type=int, default=500, help="how many recordings, and clips made by the model (500)")
     parser.add_argument("--more", type=int, default=0, help="further recordings to train on (0)")
+    parser.add_argument("--held-out", type=int, help="how many of them are of the test split (a fifth)")
     parser.add_argument("--run", type=Path, help="put the averaged weights of this run beside the model")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     try:
         if options.data is not None:
             engine = load_audiolm(options.model)
-            make_clips(engine, options.data, options.clips, options.count, options.seed, options.more)
+            settings = options.count, options.seed, options.more, options.held_out
+            make_clips(engine, options.data, options.clips, *settings)
             return 0
         if options.run is not None:
             export(options.run, options.model)
