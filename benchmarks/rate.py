@@ -10,7 +10,7 @@ ceiling. Clips that are there are kept, so a stopped run goes on.
 import argparse
 from pathlib import Path
 
-from sampling import judged
+from sampling import in_one_line, judged
 
 from uniaudio.engines import load
 from uniaudio.engines.items import ItemReader
@@ -38,8 +38,7 @@ def ceiling(engine: TokenEngine, cases: list[Case], folder: Path, workers: int) 
     """Return the figures of the recordings after the engine's codec, in one line."""
     columns = [reference_column(cases, folder), codec_column(cases, folder / engine.name, engine)]
     scored = score_columns(cases, columns, workers, folder / engine.name / "heard")
-    found = figures(TASK, columns[1], scored)
-    return "  ".join(f"{name} {value['mean']:.3f}" for name, value in found.items() if isinstance(value, dict))
+    return in_one_line(figures(TASK, columns[1], scored))
 
 
 def main() -> None:

@@ -6,8 +6,10 @@ in `uniaudio/recipes/ship.py` holds what was chosen. Clips that are there are ke
 
 import argparse
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from uniaudio.engines import load
 from uniaudio.engines.tokens import TokenEngine
@@ -23,9 +25,12 @@ def judged(engine: TokenEngine, cases: list[Case], folder: Path, name: str, work
     reference = reference_column(cases, folder)
     column = model_column(cases, folder / name, engine, 0)
     scored = score_columns(cases, [reference, column], workers, folder / name / "heard")
-    found = figures(task, column, scored)
-    values = {metric: value["mean"] for metric, value in found.items() if isinstance(value, dict)}
-    return "  ".join(f"{metric} {value:.3f}" for metric, value in values.items())
+    return in_one_line(figures(task, column, scored))
+
+
+def in_one_line(found: Mapping[str, Any]) -> str:
+    """Return the means of figures as text."""
+    return "  ".join(f"{metric} {value['mean']:.3f}" for metric, value in found.items() if isinstance(value, dict))
 
 
 def main() -> None:

@@ -77,9 +77,12 @@ class LatentSet:
         speakers = np.array(self.speakers)[self.owners]
         self._by_speaker = {int(one): np.flatnonzero(speakers == one) for one in np.unique(speakers) if one >= 0}
 
-    def batch(self, shares: dict[str, float], batch_size: int, seed: int, step: int) -> LatentBatch:
+    def batch(
+        self, shares: dict[str, float], batch_size: int, seed: int, step: int, one_kind: bool = False
+    ) -> LatentBatch:
         """Return a batch whose rows are of each kind with the probability of its share, the same for a seed and step.
 
+        With `one_kind` all rows are of the kind that was drawn for the first.
         Raises InputError when there is no window of any kind with a share.
         """
         random = np.random.default_rng((seed, step))
@@ -88,6 +91,8 @@ class LatentSet:
             raise InputError(f"{self.folder} has no window of {', '.join(shares)}: choose other shares")
         weights = np.array([shares[name] for name in names])
         kinds = random.choice(len(names), batch_size, p=weights / weights.sum())
+        if one_kind:
+            kinds[:] = kinds[0]
         rows = [int(random.choice(self.groups[names[kind]])) for kind in kinds]
         words, mask = self._captions([self._caption(row, random) for row in rows])
         voices = [self._voice(row, random) for row in rows]

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -72,13 +71,8 @@ class LatentObjective:
 
     def batch(self, seed: int, step: int) -> LatentBatch:
         """Return the batch of a step."""
-        shares = self.config.shares
-        if self.config.stage == "bridge":
-            names = [name for name in shares if shares[name] > 0 and len(self.data.groups.get(name, ()))]
-            weights = np.array([shares[name] for name in names])
-            random = np.random.default_rng((seed, step, len(names)))
-            shares = {str(random.choice(names, p=weights / weights.sum())): 1.0} if names else shares
-        return self.data.batch(shares, self.config.batch_size, seed, step)
+        config = self.config
+        return self.data.batch(config.shares, config.batch_size, seed, step, one_kind=config.stage == "bridge")
 
     def loss(self, batch: LatentBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of the stage and its parts."""
