@@ -115,6 +115,13 @@ def test_figures_come_from_held_out_recordings(corpus: Path, monkeypatch: pytest
     assert all(0 <= figures[name] <= 1 for name in ("click", "level", "flux"))
 
 
+def test_the_speakers_are_those_of_the_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("uniaudio.evaluate.heard.speaker_embedding", lambda audio: np.eye(256)[0])
+    corpus = write_corpus(tmp_path / "speech", speech_rows(42), "speech")
+    codec = engine_of("mini").codec
+    assert [Voices(corpus, codec, limit=2, split=split).names[0] for split in ("dev", "test")] == ["dev0", "test0"]
+
+
 def test_a_corpus_without_enough_speakers_is_refused(corpus: Path, tmp_path: Path):
     rows = [row for row in speech_rows(6) if row["split"] == "test"]
     with pytest.raises(InputError, match="fewer than two speakers"):

@@ -124,19 +124,19 @@ def surprise(engine: AudioLMEngine, audio: Audio) -> float:
 
 
 class Voices:
-    """The held-out speakers of a corpus: their recordings, and who is nearest to a voice.
+    """The held-out speakers of a corpus, those of the split "test" or "dev": recordings, and who is nearest to a voice.
 
     A speaker is the mean voice of four recordings, which have passed through the codec, like most of what is judged.
     """
 
-    def __init__(self, corpus: Path, codec: Codec, limit: int, seed: int = 0) -> None:
+    def __init__(self, corpus: Path, codec: Codec, limit: int, seed: int = 0, split: str = "test") -> None:
         self._groups: dict[str, list[Row]] = {}
-        for row in read_manifest(corpus, "test"):
+        for row in read_manifest(corpus, split):
             if row.speaker and row.text and 1.2 <= row.seconds <= 8.0:
                 self._groups.setdefault(row.speaker, []).append(row)
         self._groups = {name: rows for name, rows in self._groups.items() if len(rows) > _CENTROID_CLIPS + 1}
         if len(self._groups) < 2:
-            raise InputError(f"{corpus} has fewer than two speakers with {_CENTROID_CLIPS + 2} test recordings")
+            raise InputError(f"{corpus} has fewer than two speakers with {_CENTROID_CLIPS + 2} {split} recordings")
         self.limit, chooser = limit, random.Random(seed)
         self._centroids: dict[str, np.ndarray] = {}
         for name, rows in self._groups.items():

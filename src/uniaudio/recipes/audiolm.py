@@ -300,7 +300,8 @@ def main() -> int:
     parser.add_argument("--tokens", help="a model whose semantic tokens are used in place of the codec's")
     for stage in ORDER:
         parser.add_argument(f"--{stage}", type=Path, help=f"the run of the {stage} stage")
-    parser.add_argument("--guidance", type=float, help="of the coarse stage (5)")
+    about = "sampling of the coarse stage, where it is not the usual, e.g. guidance=3 candidates=4"
+    parser.add_argument("--sampling", nargs="+", default=[], metavar="KEY=VALUE", help=about)
     parser.add_argument("--name", default="audiolm-mini")
     parser.add_argument("--card", type=Path, required=True, help="the model card (README.md of the model)")
     parser.add_argument("--out", type=Path, required=True)
@@ -308,9 +309,9 @@ def main() -> int:
     try:
         runs = {stage: run for stage in ORDER if (run := getattr(options, stage)) is not None}
         engine = assemble(options.codec, runs, options.name, tokens=options.tokens)
-        if options.guidance is not None:
-            coarse = engine.configs["coarse"]
-            engine.configs["coarse"] = replace(coarse, sampling=replace(coarse.sampling, guidance=options.guidance))
+        coarse = engine.configs["coarse"]
+        sampling = config.override(coarse.sampling, options.sampling)
+        engine.configs["coarse"] = replace(coarse, sampling=sampling)
         shared = options.codec if options.codec in weights.names() else None
         save_audiolm(options.out, engine, options.card.read_text(encoding="utf-8"), shared)
     except (InputError, OSError) as error:

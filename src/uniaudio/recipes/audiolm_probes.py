@@ -4,10 +4,12 @@ python -m uniaudio.recipes.audiolm_probes --model audiolm-mini --data corpora/ma
 """
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from uniaudio import config
 from uniaudio.engines.audiolm import AudioLMEngine
 from uniaudio.engines.audiolm_folder import load_audiolm
 from uniaudio.errors import InputError
@@ -52,7 +54,7 @@ def percent(*values: float) -> str:
     return " / ".join(f"{100 * value:.1f}" for value in values)
 
 
-def judge_tokens(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Figures:
+def judge_tokens(engine: AudioLMEngine, corpus: Path, limit: int, seed: int, split: str) -> Figures:
     """Return the ABX errors of semantic tokens and codec codes, by their ids and by the vectors that they stand for."""
     found = evaluate_semantic(engine.semantic, engine.codec, corpus, limit, seed)
     return {
@@ -62,7 +64,7 @@ def judge_tokens(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> 
     }
 
 
-def judge_pairs(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Figures:
+def judge_pairs(engine: AudioLMEngine, corpus: Path, limit: int, seed: int, split: str) -> Figures:
     """Return how often the semantic stage prefers what is right, of `limit` pairs of each kind."""
     kinds = {"word preferred to non-word": word_pairs}
     kinds |= {"sentence preferred to one with an error of grammar": grammar_pairs}
@@ -70,9 +72,9 @@ def judge_pairs(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> F
     return {f"{name} (%)": percent(prefers_first(engine, pairs(limit, seed), seed)) for name, pairs in kinds.items()}
 
 
-def judge_said(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Figures:
+def judge_said(engine: AudioLMEngine, corpus: Path, limit: int, seed: int, split: str) -> Figures:
     """Return what of `limit` recordings is kept by the codec and when they are said again."""
-    ways = kept(engine, Voices(corpus, engine.codec, limit, seed), seed)
+    ways = kept(engine, Voices(corpus, engine.codec, limit, seed, split), seed)
     names = {"original": "recordings", "codec": "codec", "unprompted": "acoustic generation"}
     names |= {"prompted": "acoustic generation with a prompt"}
     figures = {f"WER / CER, {name} (%)": percent(ways[way]["wer"], ways[way]["cer"]) for way, name in names.items()}
@@ -82,10 +84,10 @@ def judge_said(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Fi
     return figures | {"ViSQOL, codec / semantic tokens alone": quality}
 
 
-def judge_continued(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Figures:
+def judge_continued(engine: AudioLMEngine, corpus: Path, limit: int, seed: int, split: str) -> Figures:
     """Return what `limit` prompts of 3 s lead to."""
-    phones = PhoneJudge(engine.semantic, held_out(corpus, 400, seed, "dev"))
-    found = continued(engine, Voices(corpus, engine.codec, limit, seed), phones, seed=seed)
+    phones = PhoneJudge(engine.semantic, held_out(corpus, 400, seed, "dev" if split == "test" else "test"))
+    found = continued(engine, Voices(corpus, engine.codec, limit, seed, split), phones, seed=seed)
     bits = " / ".join(f"{found[name]:.2f}" for name in ("bits_recorded", "bits", "bits_random"))
     return {
         "speaker, continuation (%)": percent(found["speaker"]),
@@ -97,9 +99,9 @@ def judge_continued(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) 
     }
 
 
-def judge_piano(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> Figures:
+def judge_piano(engine: AudioLMEngine, corpus: Path, limit: int, seed: int, split: str) -> Figures:
     """Return what the continuations of `limit` piano prompts of 3 s keep."""
-    found = piano_continued(engine, piano_rows(corpus, limit), seed=seed)
+    found = piano_continued(engine, piano_rows(corpus, limit, split), seed=seed)
     ways = ("recording", "model", "acoustic only")
     figures = {f"key / tempo kept, {way} (%)": percent(found[way]["key"], found[way]["tempo"]) for way in ways}
     chroma = " / ".join(f"{found[way]['chroma']:.2f}" for way in ways)
@@ -111,7 +113,7 @@ def judge_piano(engine: AudioLMEngine, corpus: Path, limit: int, seed: int) -> F
 
 
 # Probe -> what it asks, and of how many recordings, pairs or prompts.
-PROBES: dict[str, tuple[Callable[[AudioLMEngine, Path, int, int], Figures], int]] = {
+PROBES: dict[str, tuple[Callable[[AudioLMEngine, Path, int, int, str], Figures], int]] = {
     "tokens": (judge_tokens, 240),
     "pairs": (judge_pairs, 200),
     "said": (judge_said, 24),
@@ -130,6 +132,10 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(SPEECH), help=f"some of {','.join(PROBES)} (all of speech)")
     parser.add_argument("--limit", type=int, help="recordings, pairs or prompts of each probe (as many as usual)")
     parser.add_argument("--seed", type=int, default=0)
+    about = "whose recordings said, continued and piano take: settings are chosen on dev (test)"
+    parser.add_argument("--split", choices=("dev", "test"), default="test", help=about)
+    about = "sampling of the coarse stage in place of the model's, e.g. guidance=3 candidates=4"
+    parser.add_argument("--sampling", nargs="+", default=[], metavar="KEY=VALUE", help=about)
     options = parser.parse_args()
     figures: Figures = {}
     try:
@@ -137,9 +143,12 @@ def main() -> int:
         if unknown:
             raise InputError(f"unknown probe {unknown[0]!r}: use some of {', '.join(PROBES)}")
         engine = load_audiolm(options.model)
+        coarse = engine.configs["coarse"]
+        sampling = config.override(coarse.sampling, options.sampling)
+        engine.configs["coarse"] = dataclasses.replace(coarse, sampling=sampling)
         for name in options.only.split(","):
             probe, usual = PROBES[name]
-            figures |= probe(engine, options.data, options.limit or usual, options.seed)
+            figures |= probe(engine, options.data, options.limit or usual, options.seed, options.split)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
