@@ -35,7 +35,7 @@ from uniaudio.train.optim import OptimConfig
 # The paper's temperatures are 0.6, 0.8 and 0.6; ours were chosen with 3 s prompts of the dev split (docs/audiolm.md).
 SAMPLING: dict[Stage, Sampling] = {
     "semantic": Sampling(temperature=0.6, top_k=0),
-    "coarse": Sampling(temperature=0.6, top_k=30, guidance=5.0),
+    "coarse": Sampling(temperature=0.6, top_k=30, guidance=3.0),
     "fine": Sampling(temperature=0.6, top_k=0),
 }
 _ALIKE = {"coarse_task": "voice_conversion_task", "audio_start": "speech_start"}  # marks of stages and of tasks
@@ -102,23 +102,22 @@ _CODES = StageRecipe(
     order="multiscale",
     global_=TransformerConfig(width=384, layers=6, heads=6),
     vector_dim=384,
-    frame_budget=1600,
+    frame_budget=3000,
     objective=LMObjectiveConfig(
         slot_weights=(2.0, 1.5, 1.0, 1.0, 1.0, 1.0),
-        history_dropout=0.2,
-        history_blackout=0.4,
+        history_dropout=0.1,
+        history_blackout=0.25,
         prompt_frames=40,
         prompt_dropout=0.15,
         condition_dropout=0.1,
-        local_share=0.2,
+        local_share=0.3,
     ),
-    loop=LoopConfig(
-        steps=260, ema_decay=0.98, optim=OptimConfig(lr=6e-4, warmup_steps=10, schedule="wsd", decay_share=0.4)
-    ),
+    loop=LoopConfig(steps=1100, ema_decay=0.99, optim=replace(_MUON, warmup_steps=30, decay_share=0.5)),
 )
 MINI: dict[Stage, StageRecipe] = {
     "semantic": StageRecipe(
-        global_=TransformerConfig(width=192, layers=6, heads=4), loop=LoopConfig(steps=600, ema_decay=0.99, optim=_MUON)
+        global_=TransformerConfig(width=192, layers=6, heads=4),
+        loop=LoopConfig(steps=3000, ema_decay=0.99, optim=_MUON),
     ),
     "coarse": _CODES,
     "fine": replace(
