@@ -25,6 +25,7 @@ from uniaudio.evaluate.audiolm import (
 )
 from uniaudio.evaluate.phone_gram import PhoneGram, PhoneJudge
 from uniaudio.evaluate.piano import agreement, key_scores, piano_continued, pitch_classes, scale_of
+from uniaudio.recipes.audiolm import resample
 
 
 def test_non_words_are_said_like_words_and_are_none():
@@ -113,6 +114,16 @@ def test_figures_come_from_held_out_recordings(corpus: Path, monkeypatch: pytest
     assert 0 < figures["bits_recorded"] and 0 < figures["bits"]
     assert figures["speaker"] == 0.5 and figures["words"] == 1.0
     assert all(0 <= figures[name] <= 1 for name in ("click", "level", "flux"))
+
+
+def test_sampling_is_changed_by_key():
+    engine = engine_of("mini")
+    before = engine.configs["coarse"]
+    resample(engine, ["guidance=7", "candidates=2"])
+    changed = engine.configs["coarse"]
+    assert (changed.sampling.guidance, changed.sampling.candidates, changed.window) == (7.0, 2, before.window)
+    with pytest.raises(InputError):
+        resample(engine, ["loudness=7"])
 
 
 def test_the_speakers_are_those_of_the_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -285,6 +285,12 @@ def assemble(
     return AudioLMEngine(name, codec.eval().requires_grad_(False), semantic, stages, models, configs, mean_run)
 
 
+def resample(engine: AudioLMEngine, changes: list[str]) -> None:
+    """Change how an engine's coarse stage samples by "key=value"; raises InputError for an unknown key or value."""
+    coarse = engine.configs["coarse"]
+    engine.configs["coarse"] = replace(coarse, sampling=config.override(coarse.sampling, changes))
+
+
 def _without_captions(sizes: orders.LMConfig) -> orders.LMConfig:
     """Return the sizes without what only captions need: a stage has none, whatever it began with."""
     if isinstance(sizes, MultiScaleConfig):
@@ -308,9 +314,7 @@ def main() -> int:
     try:
         runs = {stage: run for stage in ORDER if (run := getattr(options, stage)) is not None}
         engine = assemble(options.codec, runs, options.name, tokens=options.tokens)
-        coarse = engine.configs["coarse"]
-        sampling = config.override(coarse.sampling, options.sampling)
-        engine.configs["coarse"] = replace(coarse, sampling=sampling)
+        resample(engine, options.sampling)
         shared = options.codec if options.codec in weights.names() else None
         save_audiolm(options.out, engine, options.card.read_text(encoding="utf-8"), shared)
     except (InputError, OSError) as error:

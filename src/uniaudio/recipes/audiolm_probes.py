@@ -4,12 +4,10 @@ python -m uniaudio.recipes.audiolm_probes --model audiolm-mini --data corpora/ma
 """
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from uniaudio import config
 from uniaudio.engines.audiolm import AudioLMEngine
 from uniaudio.engines.audiolm_folder import load_audiolm
 from uniaudio.errors import InputError
@@ -17,6 +15,7 @@ from uniaudio.evaluate.audiolm import Voices, continued, grammar_pairs, kept, or
 from uniaudio.evaluate.phone_gram import PhoneJudge
 from uniaudio.evaluate.piano import piano_continued, piano_rows
 from uniaudio.evaluate.semantic import evaluate_semantic, held_out
+from uniaudio.recipes.audiolm import resample
 
 Figures = dict[str, str]
 
@@ -143,9 +142,7 @@ def main() -> int:
         if unknown:
             raise InputError(f"unknown probe {unknown[0]!r}: use some of {', '.join(PROBES)}")
         engine = load_audiolm(options.model)
-        coarse = engine.configs["coarse"]
-        sampling = config.override(coarse.sampling, options.sampling)
-        engine.configs["coarse"] = dataclasses.replace(coarse, sampling=sampling)
+        resample(engine, options.sampling)
         for name in options.only.split(","):
             probe, usual = PROBES[name]
             figures |= probe(engine, options.data, options.limit or usual, options.seed, options.split)
